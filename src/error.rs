@@ -1,0 +1,114 @@
+//! The one error type of the library.
+
+use std::path::{Path, PathBuf};
+
+use crate::shape::Shape;
+
+/// What went wrong, typed to its cause; every variant names the thing and, where there is one, the remedy.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system refused a file operation.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        /// What was being done, as a verb: "open", "map", "write".
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's own answer.
+        source: std::io::Error,
+    },
+    /// A checkpoint's file or tensor is not what the model needs.
+    #[error("{}{}: {why}", file.display(), tensor.as_deref().map(|t| format!(", tensor {t}")).unwrap_or_default())]
+    Checkpoint {
+        /// The file at fault.
+        file: PathBuf,
+        /// The tensor at fault, if it is one.
+        tensor: Option<String>,
+        /// What was expected and what was found.
+        why: String,
+    },
+    /// Two operands of an op do not fit.
+    #[error("{op}: {left} and {right} do not fit: {why}")]
+    Shape {
+        /// The op.
+        op: &'static str,
+        /// The first operand's shape.
+        left: Shape,
+        /// The second operand's shape, or the shape that was expected.
+        right: Shape,
+        /// The rule that was broken.
+        why: &'static str,
+    },
+    /// A configuration value is missing, malformed, contradictory or not supported.
+    #[error("{}, {key}: {why}", file.display())]
+    Config {
+        /// The configuration file.
+        file: PathBuf,
+        /// The key at fault.
+        key: String,
+        /// What was expected and what was found.
+        why: String,
+    },
+    /// tokenizer.json cannot be used, or a prompt cannot be tokenized.
+    #[error("{}: {why}", file.display())]
+    Tokenizer {
+        /// The tokenizer file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A request asks for something that the model or the engine cannot do.
+    #[error("{what}: {why}")]
+    Request {
+        /// The field of the request.
+        what: &'static str,
+        /// Why it cannot be done, with the nearest value that can.
+        why: String,
+    },
+    /// A buffer does not fit into the memory budget.
+    #[error("out of memory: {asked} bytes asked for, the budget is {budget} bytes; a smaller size or fewer frames need less")]
+    OutOfMemory {
+        /// Bytes asked for.
+        asked: u64,
+        /// Bytes that may be held.
+        budget: u64,
+    },
+    /// A stage produced NaN or infinity.
+    #[error("{stage} produced values that are not finite{}; the checkpoint may be damaged or may overflow in its storage type", step.map(|s| format!(" at step {s}")).unwrap_or_default())]
+    NotFinite {
+        /// The stage: "text encoder", "transformer", "VAE decoder".
+        stage: &'static str,
+        /// The sampler's step, counted from 1.
+        step: Option<usize>,
+    },
+    /// The caller asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// The result of everything fallible in this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An [`Error::Io`] about `path`, for use with `map_err`.
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path, source }
+    }
+
+    /// An [`Error::Checkpoint`] about a whole file.
+    pub(crate) fn file(file: &Path, why: impl Into<String>) -> Self {
+        Self::Checkpoint { file: file.to_owned(), tensor: None, why: why.into() }
+    }
+
+    /// An [`Error::Checkpoint`] about one tensor of a file.
+    pub(crate) fn tensor(file: &Path, tensor: &str, why: impl Into<String>) -> Self {
+        Self::Checkpoint { file: file.to_owned(), tensor: Some(tensor.to_owned()), why: why.into() }
+    }
+
+    /// An [`Error::Config`] about one key of a file.
+    pub(crate) fn config(file: &Path, key: &str, why: impl Into<String>) -> Self {
+        Self::Config { file: file.to_owned(), key: key.to_owned(), why: why.into() }
+    }
+}

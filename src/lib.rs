@@ -1,0 +1,9 @@
+//! Zoetrope: a text-to-video engine. A prompt goes in, a video comes out.
+
+mod dtype;
+mod error;
+mod shape;
+
+pub use dtype::DType;
+pub use error::{Error, Result};
+pub use shape::Shape;
