@@ -2,7 +2,9 @@
 
 mod dtype;
 mod error;
+pub mod models;
 mod shape;
+pub mod weights;
 
 pub use dtype::DType;
 pub use error::{Error, Result};
