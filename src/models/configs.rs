@@ -1,0 +1,53 @@
+//! The configurations of a pipeline's models, and that they fit together.
+
+use super::check::Check;
+use super::umt5::Umt5Config;
+use super::wan::WanConfig;
+use super::wan_vae::WanVaeConfig;
+use crate::error::Result;
+use crate::weights::Checkpoint;
+
+/// The configurations of one checkpoint's models, validated one by one and against each other.
+#[derive(Clone, Debug)]
+pub struct Configs {
+    /// The text encoder's.
+    pub text_encoder: Umt5Config,
+    /// The transformer's.
+    pub transformer: WanConfig,
+    /// The autoencoder's.
+    pub vae: WanVaeConfig,
+}
+
+impl Configs {
+    /// Reads the three `config.json` of a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) naming file and key when one is malformed, not supported or does not fit
+    /// the others.
+    pub fn read(checkpoint: &Checkpoint) -> Result<Self> {
+        let configs = Self {
+            text_encoder: Umt5Config::read(&checkpoint.config_path("text_encoder"))?,
+            transformer: WanConfig::read(&checkpoint.config_path("transformer"))?,
+            vae: WanVaeConfig::read(&checkpoint.config_path("vae"))?,
+        };
+        let file = checkpoint.config_path("transformer");
+        let check = Check { file: &file };
+        let Self { text_encoder, transformer, vae } = &configs;
+        if transformer.text_dim != text_encoder.d_model {
+            let why = format!("is {}, the text encoder's d_model is {}", transformer.text_dim, text_encoder.d_model);
+            return check.fail("text_dim", why);
+        }
+        for (key, channels) in [("in_channels", transformer.in_channels), ("out_channels", transformer.out_channels())]
+        {
+            if channels != vae.z_dim {
+                return check.fail(key, format!("is {channels}, the autoencoder's z_dim is {}", vae.z_dim));
+            }
+        }
+        let file = checkpoint.config_path("vae");
+        if vae.out_channels != 3 {
+            let why = format!("frames are RGB, so it must be 3, found {}", vae.out_channels);
+            return Check { file: &file }.fail("out_channels", why);
+        }
+        Ok(configs)
+    }
+}

@@ -1,0 +1,6 @@
+//! UMT5, the text encoder.
+
+mod config;
+mod names;
+
+pub use config::Umt5Config;

@@ -1,0 +1,6 @@
+//! The diffusion transformer.
+
+mod config;
+mod names;
+
+pub use config::WanConfig;

@@ -1,0 +1,6 @@
+//! The causal video autoencoder.
+
+mod config;
+mod names;
+
+pub use config::WanVaeConfig;

@@ -1,0 +1,246 @@
+//! A checkpoint folder in the diffusers layout.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::component::{self, Component};
+use super::hash::{self, Part};
+use super::mapped::Mapping;
+use super::names::{NameTable, Warning};
+use super::{Weights, json};
+use crate::error::{Error, Result};
+
+/// The components of a text-to-video pipeline: name, classes that this engine has, configuration file.
+const COMPONENTS: [(&str, &[&str], &str); 5] = [
+    ("scheduler", &["UniPCMultistepScheduler", "FlowMatchEulerDiscreteScheduler"], "scheduler_config.json"),
+    ("text_encoder", &["UMT5EncoderModel"], "config.json"),
+    ("tokenizer", &TOKENIZERS, "tokenizer_config.json"),
+    ("transformer", &["WanTransformer3DModel"], "config.json"),
+    ("vae", &["AutoencoderKLWan"], "config.json"),
+];
+/// Classes under which the tokenizer is saved; all of them can write the tokenizer.json that is read.
+const TOKENIZERS: [&str; 4] = ["T5TokenizerFast", "T5Tokenizer", "PreTrainedTokenizerFast", "TokenizersBackend"];
+
+/// A checkpoint folder: `model_index.json` and a folder for each component. Cheap to clone.
+///
+/// Opening reads `model_index.json` alone; a component's files are opened when it is asked for.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    folder: PathBuf,
+    mapping: Mapping,
+    index: Arc<Map<String, Value>>,
+    /// The full hash and the files, with sizes and times, that it is of.
+    hashed: Arc<Mutex<Option<(Vec<Part>, String)>>>,
+}
+
+impl Checkpoint {
+    /// Opens a folder and checks that its pipeline and components are of the classes that this engine has.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when the folder is not in the diffusers layout, [`Error::Config`] naming the key of
+    /// `model_index.json` that is not supported.
+    pub fn open(folder: &Path, mapping: Mapping) -> Result<Self> {
+        let metadata = std::fs::metadata(folder).map_err(Error::io("open", folder))?;
+        if !metadata.is_dir() {
+            let why = "is a file; a checkpoint is a folder in the diffusers layout, with model_index.json in it";
+            return Err(Error::file(folder, why));
+        }
+        let path = folder.join("model_index.json");
+        if !path.exists() {
+            return Err(Error::file(folder, not_diffusers(&component::list(folder)?)));
+        }
+        let index = json::read_object(&path)?;
+        check_index(&path, &index)?;
+        Ok(Self { folder: folder.to_owned(), mapping, index: Arc::new(index), hashed: Arc::default() })
+    }
+
+    /// The folder that was opened.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The class that `model_index.json` names for a component: the scheduler's decides the step grid.
+    pub fn class(&self, component: &str) -> Option<&str> {
+        self.index.get(component)?.get(1)?.as_str()
+    }
+
+    /// Opens a component's tensors and holds them against its name table.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a file cannot be read; [`Error::Checkpoint`] naming file and tensor when one is damaged,
+    /// missing, misshapen or not of this configuration.
+    pub fn component(&self, name: &str, table: &NameTable) -> Result<(Weights, Vec<Warning>)> {
+        let located = component::locate(&self.component_folder(name)?)?;
+        Weights::new(Component::open(located, self.mapping)?).checked(table)
+    }
+
+    /// The configuration file of a component.
+    pub fn config_path(&self, component: &str) -> PathBuf {
+        let file = COMPONENTS.iter().find(|(name, ..)| *name == component).map_or("config.json", |(.., file)| file);
+        self.folder.join(component).join(file)
+    }
+
+    /// A component's configuration; its type has defaults for all keys.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file is not there, [`Error::Checkpoint`] when it is not JSON, [`Error::Config`] naming
+    /// the key whose value is not of its type.
+    pub fn config<T: DeserializeOwned>(&self, component: &str) -> Result<T> {
+        self.component_folder(component)?;
+        json::read_config(&self.config_path(component))
+    }
+
+    /// The file that describes the tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] when the folder has none.
+    pub fn tokenizer_path(&self) -> Result<PathBuf> {
+        let file = self.folder.join("tokenizer").join("tokenizer.json");
+        if file.is_file() {
+            return Ok(file);
+        }
+        let why = "is missing; save the tokenizer as T5TokenizerFast, which writes it, or fetch the checkpoint again";
+        Err(Error::Tokenizer { file, why: why.to_owned() })
+    }
+
+    /// A hash of what the checkpoint is, quickly: the small files, and of each safetensors file the header and the
+    /// size. It tells checkpoints apart, not a bit that has flipped in a tensor. SHA-256 in hex.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Checkpoint`] when a file cannot be read or its header is damaged.
+    pub fn fingerprint(&self) -> Result<String> {
+        hash::quick(&self.parts()?)
+    }
+
+    /// A hash of every byte that the engine reads of the checkpoint, which takes as long as reading it. Kept as long as
+    /// sizes and times of the files stay the same. SHA-256 in hex.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a file cannot be read, [`Error::Checkpoint`] when one is not there.
+    pub fn full_hash(&self) -> Result<String> {
+        let parts = self.parts()?;
+        let mut hashed = self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, hash)) = &*hashed
+            && *of == parts
+        {
+            return Ok(hash.clone());
+        }
+        let hash = hash::full(&parts)?;
+        *hashed = Some((parts, hash.clone()));
+        Ok(hash)
+    }
+
+    /// All files that are read, in a fixed order.
+    fn parts(&self) -> Result<Vec<Part>> {
+        let mut parts = vec![Part::small(&self.folder, "model_index.json".into())?];
+        for (component, _, config) in COMPONENTS {
+            let folder = self.component_folder(component)?;
+            match component {
+                "tokenizer" => {
+                    // Without it ids can still be passed in.
+                    if folder.join("tokenizer.json").is_file() {
+                        parts.push(Part::small(&self.folder, "tokenizer/tokenizer.json".into())?);
+                    }
+                }
+                _ => parts.push(Part::small(&self.folder, format!("{component}/{config}"))?),
+            }
+            if matches!(component, "text_encoder" | "transformer" | "vae") {
+                let located = component::locate(&folder)?;
+                let within = |path: &Path| {
+                    format!("{component}/{}", path.strip_prefix(&folder).unwrap_or(path).to_string_lossy())
+                };
+                if let Some(index) = &located.index {
+                    parts.push(Part::small(&self.folder, within(index))?);
+                }
+                for (path, _) in &located.files {
+                    parts.push(Part::tensors(&self.folder, within(path))?);
+                }
+            }
+        }
+        Ok(parts)
+    }
+
+    fn component_folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.folder.join(name);
+        if folder.is_dir() {
+            return Ok(folder);
+        }
+        Err(Error::file(
+            &folder,
+            "is not there, or not a folder; model_index.json names it, fetch the checkpoint again",
+        ))
+    }
+}
+
+/// Checks the pipeline's class, its components' classes and the options that change what is computed.
+fn check_index(path: &Path, index: &Map<String, Value>) -> Result<()> {
+    let fail = |key: &str, why: String| Err(Error::config(path, key, why));
+    match index.get("_class_name") {
+        Some(Value::String(class)) if class == "WanPipeline" => {}
+        Some(class) => {
+            return fail(
+                "_class_name",
+                format!("only WanPipeline (text to video) is supported, found {}", json::short(class)),
+            );
+        }
+        None => return fail("_class_name", "is missing, expected WanPipeline".to_owned()),
+    }
+    for (component, classes, _) in COMPONENTS {
+        let Some(entry) = index.get(component) else {
+            return fail(component, format!("is missing, expected a component of class {}", classes[0]));
+        };
+        let class = entry.get(1).and_then(Value::as_str);
+        if !class.is_some_and(|class| classes.contains(&class)) {
+            let why =
+                format!("expected [library, class] with class {}, found {}", classes.join(" or "), json::short(entry));
+            return fail(component, why);
+        }
+    }
+    let unset = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(pair) => pair.iter().all(Value::is_null),
+        _ => false,
+    };
+    if let Some(other) = index.get("transformer_2").filter(|value| !unset(value)) {
+        return fail(
+            "transformer_2",
+            format!("a second transformer (Wan2.2) is not supported yet, found {}", json::short(other)),
+        );
+    }
+    if let Some(ratio) = index.get("boundary_ratio").filter(|value| !value.is_null()) {
+        return fail(
+            "boundary_ratio",
+            format!("two transformers (Wan2.2) are not supported yet, found {}", json::short(ratio)),
+        );
+    }
+    if let Some(flag) = index.get("expand_timesteps").filter(|value| !matches!(value, Value::Null | Value::Bool(false)))
+    {
+        return fail(
+            "expand_timesteps",
+            format!("a time for each token (Wan2.2 TI2V) is not supported yet, found {}", json::short(flag)),
+        );
+    }
+    Ok(())
+}
+
+/// What to say of a folder without `model_index.json`.
+fn not_diffusers(found: &[String]) -> String {
+    let has = |names: &[&str]| found.iter().any(|name| names.contains(&name.as_str()));
+    let ends = |ending: &str| found.iter().any(|name| name.ends_with(ending));
+    let advice = if has(&["transformer", "vae", "text_encoder"]) {
+        "the components are there, but the index is not: fetch it"
+    } else if has(&["config.json"]) {
+        "this looks like one component: give the folder above it"
+    } else if has(&["Wan2.1_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth"]) || ends(".pth") {
+        "this looks like Wan's own layout, with pickle files that are refused: fetch the repository whose name ends in -Diffusers"
+    } else {
+        "expected model_index.json and the folders scheduler, text_encoder, tokenizer, transformer, vae"
+    };
+    format!(
+        "is not a checkpoint in the diffusers layout, it has no model_index.json; {advice}; found {}",
+        component::some(found)
+    )
+}

@@ -1,0 +1,102 @@
+//! JSON files of a checkpoint: small, of limited size, with errors that name the key.
+
+use std::fmt;
+use std::io::Read;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::mapped::open_regular;
+use super::shown;
+use crate::error::{Error, Result};
+
+/// Configurations are a few kilobytes.
+const MAX_CONFIG: u64 = 1 << 20;
+/// An index has a line of some hundred bytes for each tensor.
+const MAX_INDEX: u64 = 10 << 20;
+
+/// The bytes of a file of at most `limit` bytes.
+pub(super) fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = open_regular(path)?.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
+    if read as u64 > limit {
+        return Err(Error::file(path, format!("is longer than the {limit} bytes that such a file may have")));
+    }
+    Ok(bytes)
+}
+
+/// The text of a file of at most `limit` bytes.
+fn text(path: &Path, limit: u64) -> Result<String> {
+    let bytes = bytes(path, limit)?;
+    if bytes.is_empty() {
+        return Err(Error::file(path, "is empty"));
+    }
+    String::from_utf8(bytes).map_err(|e| Error::file(path, format!("is not UTF-8: {}", e.utf8_error())))
+}
+
+fn not_json(path: &Path) -> impl FnOnce(serde_json::Error) -> Error {
+    move |e| Error::file(path, format!("is not the JSON that is expected: {}", shown(&e.to_string())))
+}
+
+/// An object of a configuration file.
+pub(super) fn read_object(path: &Path) -> Result<Map<String, Value>> {
+    match serde_json::from_str(&text(path, MAX_CONFIG)?).map_err(not_json(path))? {
+        Value::Object(object) => Ok(object),
+        _ => Err(Error::file(path, "is not a JSON object")),
+    }
+}
+
+/// A configuration. Its type must have a default for every key: that is how the key at fault is found.
+pub(crate) fn read_config<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let object = read_object(path)?;
+    T::deserialize(&Value::Object(object.clone())).map_err(|whole| {
+        for (key, value) in object {
+            let alone = Value::Object(Map::from_iter([(key.clone(), value.clone())]));
+            if let Err(e) = T::deserialize(&alone) {
+                return Error::config(
+                    path,
+                    &shown(&key),
+                    format!("{}, found {}", shown(&e.to_string()), short(&value)),
+                );
+            }
+        }
+        not_json(path)(whole)
+    })
+}
+
+/// An index of shards.
+pub(super) fn read_index<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    serde_json::from_str(&text(path, MAX_INDEX)?).map_err(not_json(path))
+}
+
+/// A value as a message shows it.
+pub(crate) fn short(value: &Value) -> String {
+    shown(&value.to_string())
+}
+
+/// An object from strings to strings in its order, with names that come twice kept for the caller to see.
+pub(super) struct Pairs(pub(super) Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object from tensor names to file names")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}

@@ -1,0 +1,166 @@
+//! A file of tensors on disk: mapped into memory, or read piece by piece.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use memmap2::{Mmap, MmapOptions};
+
+use crate::error::{Error, Result};
+
+/// How the bytes of a checkpoint come into memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mapping {
+    /// The file is mapped and its pages are read when a kernel touches them: nothing is copied, and memory pressure can
+    /// drop what is not in use.
+    #[default]
+    Map,
+    /// A tensor is read into memory when it is asked for: slower and heavier, but nothing that happens to the file
+    /// afterwards can reach it.
+    Read,
+}
+
+/// Size and time of a file: what tells that somebody wrote to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    len: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    pub(super) fn len(self) -> u64 {
+        self.len
+    }
+
+    fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self { len: metadata.len(), modified: metadata.modified().ok() })
+    }
+}
+
+/// One open file of tensors.
+pub(super) struct DataFile {
+    path: PathBuf,
+    file: Mutex<File>,
+    stamp: Stamp,
+    map: Option<Mmap>,
+}
+
+impl DataFile {
+    /// Opens a regular file; with [`Mapping::Map`] maps all of it.
+    pub(super) fn open(path: &Path, mapping: Mapping) -> Result<Self> {
+        let file = open_regular(path)?;
+        let stamp = Stamp::of(&file).map_err(Error::io("examine", path))?;
+        if stamp.len == 0 {
+            return Err(Error::file(path, "is empty; its download or copy did not finish, fetch it again"));
+        }
+        let map = match mapping {
+            Mapping::Map => Some(map_all(&file, stamp.len).map_err(Error::io("map", path))?),
+            Mapping::Read => None,
+        };
+        let opened = Self { path: path.to_owned(), file: Mutex::new(file), stamp, map };
+        opened.check_unchanged()?;
+        Ok(opened)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file's length in bytes when it was opened.
+    pub(super) fn len(&self) -> u64 {
+        self.stamp.len
+    }
+
+    pub(super) fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// The mapped bytes of `range`; `None` when the file is not mapped or does not reach so far.
+    pub(super) fn mapped(&self, range: Range<usize>) -> Option<&[u8]> {
+        self.map.as_ref()?.get(range)
+    }
+
+    /// A copy of the bytes in `range`. The caller has held `range` against [`Self::len`], so that what is allocated
+    /// here is never more than the file holds.
+    pub(super) fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
+        let (start, end) = (range.start, range.end.min(self.stamp.len));
+        let too_large = || io::Error::new(io::ErrorKind::OutOfMemory, format!("{} bytes", end.saturating_sub(start)));
+        let len = usize::try_from(end.saturating_sub(start)).map_err(|_| Error::io("read", &self.path)(too_large()))?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).map_err(|_| Error::io("read", &self.path)(too_large()))?;
+        bytes.resize(len, 0);
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(start)).and_then(|_| file.read_exact(&mut bytes)).map_err(|e| match e.kind() {
+            io::ErrorKind::UnexpectedEof => self.changed("became shorter"),
+            _ => Error::io("read", &self.path)(e),
+        })?;
+        Ok(bytes)
+    }
+
+    /// Holds the open file's size and time against what they were when it was opened.
+    ///
+    /// The file that is examined is the one that was mapped: replacing it under its name (write elsewhere, then
+    /// rename) leaves the mapped bytes alone and is no error.
+    pub(super) fn check_unchanged(&self) -> Result<()> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Stamp::of(&file).map_err(Error::io("examine", &self.path))?;
+        if now.len != self.stamp.len {
+            return Err(self.changed(&format!("had {} bytes when it was opened and has {}", self.stamp.len, now.len)));
+        }
+        if now.modified != self.stamp.modified {
+            return Err(self.changed("was written to after it was opened"));
+        }
+        Ok(())
+    }
+
+    fn changed(&self, how: &str) -> Error {
+        Error::file(&self.path, format!("{how}; leave a checkpoint alone while it is in use, or pass --no-mmap"))
+    }
+}
+
+/// Opens a file for reading. Folders are refused, and so are pipes and devices, whose opening could wait forever.
+pub(super) fn open_regular(path: &Path) -> Result<File> {
+    let metadata = std::fs::metadata(path).map_err(Error::io("open", path))?;
+    if metadata.is_dir() {
+        return Err(Error::file(path, "is a folder where a file is expected"));
+    }
+    if !metadata.is_file() {
+        return Err(Error::file(path, "is not a regular file"));
+    }
+    File::open(path).map_err(Error::io("open", path))
+}
+
+/// Maps the first `len` bytes of a file.
+#[allow(unsafe_code, reason = "a file can only be mapped by an unsafe call; see below for what upholds it")]
+fn map_all(file: &File, len: u64) -> io::Result<Mmap> {
+    let len = usize::try_from(len).map_err(|_| io::Error::new(io::ErrorKind::OutOfMemory, "larger than memory"))?;
+    // SAFETY: the map is private to this file, read-only, and `len` is the length that the file had a moment ago, which
+    // `DataFile::open` examines once more after mapping; every range that is taken from it has been checked against
+    // that length. Tensors are only ever read as plain numbers, for which all bit patterns are valid. Size and time of
+    // the file are compared before each block of a model (`check_unchanged`). What cannot be caught: another process
+    // that writes to the file, or cuts it short, between such a check and the access. Then the numbers are wrong, or the
+    // system ends this process with SIGBUS. `Mapping::Read` is for files that are not safe from that.
+    unsafe { MmapOptions::new().len(len).map(file) }
+}
+
+/// The bytes of one tensor.
+#[derive(Clone)]
+pub(super) enum Bytes {
+    /// A range of a mapped file; checked against the map when the value was made.
+    Mapped(Arc<DataFile>, Range<usize>),
+    /// Bytes of our own.
+    Owned(Arc<Vec<u8>>),
+}
+
+impl Bytes {
+    pub(super) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Mapped(file, range) => file.mapped(range.clone()).unwrap_or_default(),
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}

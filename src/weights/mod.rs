@@ -1,0 +1,188 @@
+//! Checkpoints: folders in the diffusers layout, safetensors files, and the tensors in them.
+//!
+//! Everything here treats files as hostile: no input makes it panic, allocate more than a small multiple of what the
+//! file itself takes, or leave the checkpoint's folder (links are followed: a hub's cache is made of them).
+
+mod component;
+mod folder;
+mod hash;
+mod header;
+pub(crate) mod json;
+mod mapped;
+mod names;
+mod weight;
+mod write;
+
+use std::collections::HashMap;
+use std::fmt::{Display, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use component::Component;
+pub use folder::Checkpoint;
+pub use mapped::Mapping;
+pub use names::{NameTable, Warning};
+pub use weight::Weight;
+pub use write::write_safetensors;
+
+use crate::error::{Error, Result};
+use crate::shape::Shape;
+
+/// The tensors of one model, seen from a scope within it: `at("blocks.3")` makes `attn1.to_q.weight` out of
+/// `blocks.3.attn1.to_q.weight`. Cheap to clone.
+#[derive(Clone)]
+pub struct Weights {
+    component: Arc<Component>,
+    aliases: Arc<HashMap<String, String>>,
+    scope: String,
+}
+
+impl Weights {
+    /// Opens one safetensors file without a name table.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read, [`Error::Checkpoint`] when it is damaged.
+    pub fn open(path: &Path, mapping: Mapping) -> Result<Self> {
+        Component::open(component::single(path.to_owned()), mapping).map(Self::new)
+    }
+
+    /// Tensors that are in memory already, under their own names; of two with one name the later stays.
+    pub fn from_weights(weights: impl IntoIterator<Item = Weight>) -> Self {
+        Self::new(Component::from_weights(weights))
+    }
+
+    fn new(component: Component) -> Self {
+        Self { component: Arc::new(component), aliases: Arc::default(), scope: String::new() }
+    }
+
+    /// Holds the tensors against a model's name table; from then on the table's names find what is stored under aliases.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming file and tensor when one is missing, misshapen, of a dtype that is not read, or
+    /// numbered past what the configuration has. Tensors that the table does not know are one [`Warning`].
+    pub fn checked(mut self, table: &NameTable) -> Result<(Self, Vec<Warning>)> {
+        let (aliases, warnings) = table.check(&self.component)?;
+        self.aliases = Arc::new(aliases);
+        Ok((self, warnings))
+    }
+
+    /// The scope `scope` below this one.
+    pub fn at(&self, scope: impl Display) -> Self {
+        let mut below = self.clone();
+        if !below.scope.is_empty() {
+            below.scope.push('.');
+        }
+        // Writing to a string cannot fail.
+        let _ = write!(below.scope, "{scope}");
+        below
+    }
+
+    /// The full name of `name` in this scope.
+    fn full(&self, name: &str) -> String {
+        match self.scope.as_str() {
+            "" => name.to_owned(),
+            scope => format!("{scope}.{name}"),
+        }
+    }
+
+    /// The name under which a full name is stored.
+    fn stored<'a>(&'a self, full: &'a str) -> &'a str {
+        self.aliases.get(full).map_or(full, String::as_str)
+    }
+
+    /// Whether there is a tensor of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.component.has(self.stored(&self.full(name)))
+    }
+
+    /// The tensor of this name, whatever its shape.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when it is missing, of a dtype that is not read, or of more than five axes.
+    pub fn get(&self, name: &str) -> Result<Weight> {
+        self.component.load(self.stored(&self.full(name)))
+    }
+
+    /// The tensor of this name and exactly these axis lengths, of any rank, in its stored bytes.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] with file, tensor, expected and found shape.
+    pub fn matrix(&self, name: &str, dims: &[usize]) -> Result<Weight> {
+        self.fitting(name, dims, |found| found == dims)
+    }
+
+    /// A vector, widened; axes of length one in its stored shape do not count: `[C, 1, 1, 1]` is a vector of `C`.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] with file, tensor, expected and found shape.
+    pub fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>> {
+        let same = |found: &[usize]| names::same_but_ones(found, Shape::new(&[len]));
+        self.fitting(name, &[len], same).map(|weight| weight.to_vec())
+    }
+
+    /// A table of `rows` vectors of `width`, widened, row-major; axes of length one in its stored shape do not count:
+    /// `[1, 6, D]` is a table of six rows.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] with file, tensor, expected and found shape.
+    pub fn table(&self, name: &str, rows: usize, width: usize) -> Result<Vec<f32>> {
+        let same = |found: &[usize]| names::same_but_ones(found, Shape::new(&[rows, width]));
+        self.fitting(name, &[rows, width], same).map(|weight| weight.to_vec())
+    }
+
+    /// As [`Self::matrix`], `None` when there is no such tensor.
+    ///
+    /// # Errors
+    /// As [`Self::matrix`], but for a tensor that is not there.
+    pub fn optional_matrix(&self, name: &str, dims: &[usize]) -> Result<Option<Weight>> {
+        self.contains(name).then(|| self.matrix(name, dims)).transpose()
+    }
+
+    /// As [`Self::vector`], `None` when there is no such tensor.
+    ///
+    /// # Errors
+    /// As [`Self::vector`], but for a tensor that is not there.
+    pub fn optional_vector(&self, name: &str, len: usize) -> Result<Option<Vec<f32>>> {
+        self.contains(name).then(|| self.vector(name, len)).transpose()
+    }
+
+    fn fitting(&self, name: &str, dims: &[usize], fits: impl FnOnce(&[usize]) -> bool) -> Result<Weight> {
+        let full = self.full(name);
+        let stored = self.stored(&full);
+        let Some((file, found, _)) = self.component.describe(stored) else {
+            return Err(Error::tensor(self.component.main(), &full, format!("is missing, expected {dims:?}")));
+        };
+        if !fits(found) {
+            return Err(Error::tensor(file, stored, format!("expected {dims:?}, found {found:?}")));
+        }
+        self.component.load(stored)
+    }
+
+    /// Holds size and time of every mapped file against what was mapped; to be called before the weights of a block
+    /// are used. With [`Mapping::Read`] the bytes are in memory, and files are examined when they are read.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming the file that was written to.
+    pub fn check_unchanged(&self) -> Result<()> {
+        self.component.check_unchanged()
+    }
+}
+
+/// Text from a file as a message may show it: control characters escaped, cut at 120 characters.
+fn shown(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars().take(120) {
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    if text.chars().nth(120).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

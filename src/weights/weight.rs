@@ -1,0 +1,122 @@
+//! One tensor of a checkpoint.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use half::{bf16, f16};
+
+use super::mapped::Bytes;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::shape::Shape;
+
+/// An immutable tensor of a checkpoint, in the bytes and the dtype in which it is stored.
+///
+/// Cheap to clone. The bytes are little-endian, row-major and may start at any address: what reads them must not
+/// assume that they are aligned for their dtype.
+#[derive(Clone)]
+pub struct Weight {
+    origin: Arc<Origin>,
+    dtype: DType,
+    shape: Shape,
+    bytes: Bytes,
+}
+
+/// Where a tensor came from, for messages.
+struct Origin {
+    name: String,
+    file: Arc<Path>,
+}
+
+impl Weight {
+    /// A tensor whose bytes have been checked to be `shape` of `dtype`.
+    pub(super) fn new(name: String, file: Arc<Path>, dtype: DType, shape: Shape, bytes: Bytes) -> Self {
+        debug_assert_eq!(bytes.as_slice().len(), shape.numel() * dtype.size());
+        Self { origin: Arc::new(Origin { name, file }), dtype, shape, bytes }
+    }
+
+    /// A tensor of our own from stored bytes: little-endian elements of `dtype`, row-major.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when `bytes` is not of the length that `dtype` and `shape` ask for.
+    pub fn from_bytes(name: impl Into<String>, dtype: DType, shape: impl Into<Shape>, bytes: Vec<u8>) -> Result<Self> {
+        let (name, shape) = (name.into(), shape.into());
+        let takes = shape.dims().iter().try_fold(dtype.size(), |product, &dim| product.checked_mul(dim));
+        if takes != Some(bytes.len()) {
+            let takes = takes.map_or_else(|| "more bytes than there are addresses".into(), |n| format!("{n} bytes"));
+            let why = format!("{dtype} {shape} takes {takes}, {} were given", bytes.len());
+            return Err(Error::tensor(Path::new(MEMORY), &name, why));
+        }
+        Ok(Self::new(name, Path::new(MEMORY).into(), dtype, shape, Bytes::Owned(Arc::new(bytes))))
+    }
+
+    /// A tensor of our own in single precision.
+    ///
+    /// # Panics
+    /// If `values` is not as long as `shape` asks for.
+    pub fn from_f32(name: impl Into<String>, shape: impl Into<Shape>, values: Vec<f32>) -> Self {
+        let shape = shape.into();
+        assert_eq!(values.len(), shape.numel(), "a weight of shape {shape}");
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self::new(name.into(), Path::new(MEMORY).into(), DType::F32, shape, Bytes::Owned(Arc::new(bytes)))
+    }
+
+    /// The axis lengths.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    pub(super) fn dims(&self) -> &[usize] {
+        self.shape.dims()
+    }
+
+    /// The storage type.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The full name in its checkpoint.
+    pub fn name(&self) -> &str {
+        &self.origin.name
+    }
+
+    /// The file that holds it; `<memory>` for one that was made here.
+    pub fn file(&self) -> &Path {
+        &self.origin.file
+    }
+
+    /// The stored bytes: little-endian elements of [`Self::dtype`], row-major, at any alignment.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.as_slice()
+    }
+
+    /// The same bytes under another shape: a conv's `[D, C, 1, 2, 2]` is the matrix `[D, 4 C]`.
+    ///
+    /// # Panics
+    /// If `dims` does not hold the same number of elements.
+    pub fn reshaped(&self, dims: &[usize]) -> Self {
+        let shape = Shape::new(dims);
+        assert_eq!(shape.numel(), self.shape.numel(), "{}: {} as {shape}", self.name(), self.shape);
+        Self { shape, ..self.clone() }
+    }
+
+    /// A widened copy of all elements, for small vectors and tables.
+    pub fn to_vec(&self) -> Vec<f32> {
+        let bytes = self.bytes();
+        match self.dtype {
+            DType::F32 => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+            DType::F16 => bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect(),
+            DType::BF16 => bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32()).collect(),
+        }
+    }
+}
+
+/// Stands for a path in messages about tensors that come from no file.
+pub(super) const MEMORY: &str = "<memory>";
+
+impl fmt::Debug for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Weight({} {} {})", self.name(), self.dtype, self.shape)
+    }
+}
