@@ -2,6 +2,8 @@
 
 mod dtype;
 mod error;
+pub mod rng;
+pub mod sampler;
 mod shape;
 
 pub use dtype::DType;
