@@ -104,6 +104,27 @@ pub(crate) struct F16;
 #[derive(Clone, Copy)]
 pub(crate) struct BF16;
 
+/// Compiles an expression for each storage type and runs the one that fits.
+macro_rules! for_storage {
+    ($stored:expr, |$bytes:ident, $Storage:ident| $body:expr) => {
+        match $stored {
+            $crate::Stored::F32($bytes) => {
+                type $Storage = $crate::stored::F32;
+                $body
+            }
+            $crate::Stored::F16($bytes) => {
+                type $Storage = $crate::stored::F16;
+                $body
+            }
+            $crate::Stored::BF16($bytes) => {
+                type $Storage = $crate::stored::BF16;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use for_storage;
+
 /// The bytes that a load takes from the front.
 #[inline(always)]
 fn front<const N: usize>(bytes: &[u8]) -> &[u8; N] {
