@@ -9,7 +9,7 @@ use std::error::Error;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
-use zoetrope::models::{umt5, wan, wan_vae};
+use zoetrope::models::{Configs, umt5, wan, wan_vae};
 use zoetrope::weights::{Checkpoint, Mapping};
 use zoetrope::{Device, Tensor};
 
@@ -28,7 +28,7 @@ fn main() -> Outcome<()> {
 
     let mut texts = Vec::new();
     if given.tensor("ids.cond").is_ok() {
-        let config = checkpoint.text_encoder_config()?;
+        let config = Configs::read(&checkpoint)?.text_encoder;
         let (weights, _) = checkpoint.component("text_encoder", &umt5::name_table(&config))?;
         let encoder = umt5::Encoder::load(&weights, config, &device)?;
         for branch in ["cond", "uncond"] {
@@ -40,7 +40,7 @@ fn main() -> Outcome<()> {
         }
     }
     if let (Ok(latent), Ok(timestep), false) = (given.tensor("dit.latent"), given.tensor("dit.timestep"), texts.is_empty()) {
-        let config = checkpoint.transformer_config()?;
+        let config = Configs::read(&checkpoint)?.transformer;
         let (weights, _) = checkpoint.component("transformer", &wan::name_table(&config))?;
         let transformer = wan::Transformer::load(&weights, config, &device)?;
         let contexts = texts.iter().map(|(_, text)| transformer.context(text)).collect::<Result<Vec<_>, _>>()?;
@@ -51,7 +51,7 @@ fn main() -> Outcome<()> {
         }
     }
     if let Ok(latent) = given.tensor("vae.latent") {
-        let config = checkpoint.vae_config()?;
+        let config = Configs::read(&checkpoint)?.vae;
         let (weights, _) = checkpoint.component("vae", &wan_vae::name_table(&config))?;
         let decoder = wan_vae::Decoder::load(&weights, config, &device)?;
         let mut values = Vec::new();

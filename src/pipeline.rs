@@ -3,23 +3,21 @@
 //! A stage loads its weights when it starts and drops them when it ends. Data flows one way: text embeddings, latents,
 //! frames; nothing holds the whole clip in RGB.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::models::{umt5, wan, wan_vae};
+use crate::models::{Configs, umt5, wan, wan_vae};
 use crate::rng;
 use crate::sampler::{Grid, Guidance, Sampler, Schedule, SchedulerConfig, Solver};
 use crate::tensor::Tensor;
 use crate::video::{Frame, FrameSink, VideoInfo};
-use crate::weights::{Checkpoint, Mapping, Weights};
+use crate::weights::{Checkpoint, Mapping, NameTable, Weights};
 
 /// A Wan2.1 text-to-video checkpoint, ready to run; opening reads no weights.
 pub struct Pipeline {
     checkpoint: Checkpoint,
-    text_encoder: umt5::Config,
-    transformer: wan::Config,
-    vae: wan_vae::Config,
+    configs: Configs,
     scheduler: SchedulerConfig,
 }
 
@@ -140,11 +138,9 @@ impl Pipeline {
     /// [`Error::Io`], [`Error::Checkpoint`] or [`Error::Config`] if something is missing, malformed or not supported.
     pub fn open(folder: impl AsRef<Path>, mapping: Mapping) -> Result<Self> {
         let checkpoint = Checkpoint::open(folder.as_ref(), mapping)?;
-        let text_encoder = checkpoint.text_encoder_config()?;
-        let transformer = checkpoint.transformer_config()?;
-        let vae = checkpoint.vae_config()?;
-        let scheduler = SchedulerConfig::from_file(&checkpoint.scheduler_config_path())?;
-        Ok(Self { checkpoint, text_encoder, transformer, vae, scheduler })
+        let configs = Configs::read(&checkpoint)?;
+        let scheduler = SchedulerConfig::open(&checkpoint.config_path("scheduler"))?;
+        Ok(Self { checkpoint, configs, scheduler })
     }
 
     /// The folder, its files and hashes.
@@ -197,8 +193,8 @@ impl Pipeline {
         let text = self.encode(device, &prompts, progress)?;
 
         progress(Progress::Loading("transformer"));
-        let weights = self.component("transformer", &wan::name_table(&self.transformer), progress)?;
-        let transformer = wan::Transformer::load(&weights, self.transformer.clone(), device)?;
+        let weights = self.component("transformer", &wan::name_table(&self.configs.transformer), progress)?;
+        let transformer = wan::Transformer::load(&weights, self.configs.transformer.clone(), device)?;
         let contexts = text.iter().map(|text| transformer.context(text)).collect::<Result<Vec<_>>>()?;
         let contexts: Vec<&wan::TextContext> = contexts.iter().collect();
         drop(text);
@@ -233,8 +229,8 @@ impl Pipeline {
     pub fn encode(&self, device: &Device, prompts: &[&Prompt], progress: OnProgress) -> Result<Vec<Tensor>> {
         let ids = prompts.iter().map(|prompt| self.tokenize(prompt, progress)).collect::<Result<Vec<_>>>()?;
         progress(Progress::Loading("text encoder"));
-        let weights = self.component("text_encoder", &umt5::name_table(&self.text_encoder), progress)?;
-        let encoder = umt5::Encoder::load(&weights, self.text_encoder.clone(), device)?;
+        let weights = self.component("text_encoder", &umt5::name_table(&self.configs.text_encoder), progress)?;
+        let encoder = umt5::Encoder::load(&weights, self.configs.text_encoder.clone(), device)?;
         let mut texts = Vec::new();
         for ids in &ids {
             let text = encoder.forward(ids)?;
@@ -262,12 +258,12 @@ impl Pipeline {
         progress: OnProgress,
     ) -> Result<()> {
         progress(Progress::Loading("VAE decoder"));
-        let weights = self.component("vae", &wan_vae::name_table(&self.vae), progress)?;
-        let decoder = wan_vae::Decoder::load(&weights, self.vae.clone(), device)?;
+        let weights = self.component("vae", &wan_vae::name_table(&self.configs.vae), progress)?;
+        let decoder = wan_vae::Decoder::load(&weights, self.configs.vae.clone(), device)?;
         let mut state = wan_vae::DecoderState::default();
-        let (factor, scale) = (self.vae.temporal_factor(), self.vae.spatial_factor());
+        let (factor, scale) = (self.configs.vae.temporal_factor(), self.configs.vae.spatial_factor());
         let &[_, frames, height, width] = latents.dims() else {
-            let right = [self.vae.z_dim, 0, 0, 0].into();
+            let right = [self.configs.vae.z_dim, 0, 0, 0].into();
             return Err(Error::Shape { op: "decode", left: latents.shape(), right, why: "a latent is [C, T, H, W]" });
         };
         let total = factor * frames.saturating_sub(1) + 1;
@@ -276,7 +272,7 @@ impl Pipeline {
         decoder.decode(&mut state, latents, &mut |video| {
             let &[count, height, width, _] = video.dims() else { unreachable!("the decoder hands on video") };
             for t in 0..count {
-                sink.frame(&Frame::from_unit(width, height, video.narrow(t..t + 1)?.data()))?;
+                sink.frame(&Frame::from_signed(width, height, video.narrow(t..t + 1)?.data())?)?;
                 done += 1;
                 progress(Progress::Frame { done, total });
             }
@@ -286,7 +282,7 @@ impl Pipeline {
     }
 
     /// A component's weights, held against its name table.
-    fn component(&self, name: &str, table: &crate::weights::NameTable, progress: OnProgress) -> Result<Weights> {
+    fn component(&self, name: &str, table: &NameTable, progress: OnProgress) -> Result<Weights> {
         let (weights, warnings) = self.checkpoint.component(name, table)?;
         for warning in warnings {
             progress(Progress::Warning(warning.to_string()));
@@ -298,8 +294,8 @@ impl Pipeline {
         match prompt {
             #[cfg(feature = "tokenizer")]
             Prompt::Text(text) => {
-                let tokenizer = crate::text::Tokenizer::from_file(self.checkpoint.tokenizer_path())?;
-                let tokens = tokenizer.encode(&crate::text::clean(text))?;
+                let tokenizer = crate::text::Tokenizer::from_file(&self.checkpoint.tokenizer_path()?)?;
+                let tokens = tokenizer.encode(&crate::text::clean(text), wan::MAX_TEXT_TOKENS)?;
                 if let Some(cut) = tokens.cut {
                     progress(Progress::PromptCut(cut));
                 }
@@ -315,8 +311,9 @@ impl Pipeline {
     }
 
     fn checked(&self, request: &Request) -> Result<Checked> {
-        let (factor, scale) = (self.vae.temporal_factor(), self.vae.spatial_factor());
-        let [pt, ph, pw] = self.transformer.patch_size;
+        let Configs { transformer, vae, .. } = &self.configs;
+        let (factor, scale) = (vae.temporal_factor(), vae.spatial_factor());
+        let [pt, ph, pw] = transformer.patch_size;
         for (what, pixels, unit) in [("width", request.width, scale * pw), ("height", request.height, scale * ph)] {
             if pixels == 0 || pixels % unit != 0 {
                 let nearest = pixels.saturating_add(unit / 2) / unit * unit;
@@ -344,8 +341,8 @@ impl Pipeline {
             return Err(Error::Request { what: "fps", why: "it must be at least 1".into() });
         }
         let latent_frames = (frames - 1) / factor + 1;
-        let latent = [self.transformer.in_channels, latent_frames, request.height / scale, request.width / scale];
-        self.transformer.check_grid([latent_frames / pt, latent[2] / ph, latent[3] / pw])?;
+        let latent = [transformer.in_channels, latent_frames, request.height / scale, request.width / scale];
+        transformer.check_grid([latent_frames / pt, latent[2] / ph, latent[3] / pw])?;
         if let Some(latents) = request.latents.as_ref().filter(|l| l.len() != latent.iter().product()) {
             let why = format!("{} values given, this size needs {latent:?}", latents.len());
             return Err(Error::Request { what: "latents", why });

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
-use zoetrope::models::{umt5, wan, wan_vae};
+use zoetrope::models::{Configs, umt5, wan, wan_vae};
 use zoetrope::sampler::Schedule;
-use zoetrope::video::{Frame, FrameSink, VideoInfo};
+use zoetrope::video::Frame;
 use zoetrope::weights::{Checkpoint, Mapping};
-use zoetrope::{Device, DeviceOptions, Pipeline, Prompt, Request, Result, SimdLevel, Steps, Tensor};
+use zoetrope::{Device, DeviceOptions, Pipeline, Prompt, Request, SimdLevel, Steps, Tensor};
 
 /// The largest relative L2 error of one stage (text, one transformer forward, VAE decode).
 const STAGE: f64 = 1e-5;
@@ -99,7 +99,7 @@ fn text_encoder() {
     for golden in fixtures() {
         let given = golden.tensors();
         let checkpoint = golden.checkpoint();
-        let config = checkpoint.text_encoder_config().unwrap();
+        let config = Configs::read(&checkpoint).unwrap().text_encoder;
         let (weights, _) = checkpoint.component("text_encoder", &umt5::name_table(&config)).unwrap();
         for device in devices() {
             let encoder = umt5::Encoder::load(&weights, config.clone(), &device).unwrap();
@@ -117,7 +117,7 @@ fn transformer() {
     for golden in fixtures() {
         let given = golden.tensors();
         let checkpoint = golden.checkpoint();
-        let config = checkpoint.transformer_config().unwrap();
+        let config = Configs::read(&checkpoint).unwrap().transformer;
         let (weights, _) = checkpoint.component("transformer", &wan::name_table(&config)).unwrap();
         for device in devices() {
             let transformer = wan::Transformer::load(&weights, config.clone(), &device).unwrap();
@@ -170,7 +170,7 @@ fn vae_decoder() {
     for golden in fixtures() {
         let given = golden.tensors();
         let checkpoint = golden.checkpoint();
-        let config = checkpoint.vae_config().unwrap();
+        let config = Configs::read(&checkpoint).unwrap().vae;
         let (weights, _) = checkpoint.component("vae", &wan_vae::name_table(&config)).unwrap();
         for device in devices() {
             let decoder = wan_vae::Decoder::load(&weights, config.clone(), &device).unwrap();
@@ -184,29 +184,9 @@ fn vae_decoder() {
     }
 }
 
-/// Keeps what it is given.
-#[derive(Default)]
-struct Frames {
-    rgb: Vec<u8>,
-    info: Option<VideoInfo>,
-    count: usize,
-}
-
-impl FrameSink for Frames {
-    fn start(&mut self, info: &VideoInfo) -> Result<()> {
-        self.info = Some(*info);
-        Ok(())
-    }
-
-    fn frame(&mut self, frame: &Frame) -> Result<()> {
-        self.rgb.extend_from_slice(frame.rgb());
-        self.count += 1;
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        Ok(())
-    }
+/// All bytes of some frames.
+fn rgb(frames: &[Frame]) -> Vec<u8> {
+    frames.iter().flat_map(|frame| frame.rgb()).copied().collect()
 }
 
 fn request(golden: &Golden, run: &Value) -> Request {
@@ -237,11 +217,11 @@ fn whole_runs() {
             let latents = pipeline.sample(&device, &request, &mut |_| {}).unwrap();
             agree(&format!("{what} latents"), &latents, &given.tensor(&format!("latents.{name}")).unwrap(), LATENTS);
 
-            let mut sink = Frames::default();
-            pipeline.decode(&device, &latents, request.fps, &mut sink, &mut |_| {}).unwrap();
+            let mut frames: Vec<Frame> = Vec::new();
+            pipeline.decode(&device, &latents, request.fps, &mut frames, &mut |_| {}).unwrap();
             let want = given.tensor(&format!("frames.{name}")).unwrap();
-            assert_eq!([sink.count, request.height, request.width, 3], want.shape()[..], "{what}");
-            let near = sink.rgb.iter().zip(want.data()).filter(|(got, want)| got.abs_diff(**want) <= 1).count();
+            assert_eq!([frames.len(), request.height, request.width, 3], want.shape()[..], "{what}");
+            let near = rgb(&frames).iter().zip(want.data()).filter(|(got, want)| got.abs_diff(**want) <= 1).count();
             let share = near as f64 / want.data().len() as f64;
             println!("{what} pixels: {share:.6}");
             assert!(share >= PIXELS, "{what}: {share} of the bytes are within 1/255");
@@ -260,9 +240,9 @@ fn the_same_bits_for_any_thread_count() {
         pool.install(|| {
             let device = Device::cpu().unwrap();
             let latents = pipeline.sample(&device, &request, &mut |_| {}).unwrap();
-            let mut sink = Frames::default();
-            pipeline.decode(&device, &latents, 16, &mut sink, &mut |_| {}).unwrap();
-            (latents.to_vec(), sink.rgb)
+            let mut frames: Vec<Frame> = Vec::new();
+            pipeline.decode(&device, &latents, 16, &mut frames, &mut |_| {}).unwrap();
+            (latents.to_vec(), rgb(&frames))
         })
     };
     let one = run(1);

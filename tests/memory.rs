@@ -2,26 +2,9 @@
 
 use std::path::Path;
 
-use zoetrope::video::{Frame, FrameSink, VideoInfo};
+use zoetrope::video::NullSink;
 use zoetrope::weights::Mapping;
-use zoetrope::{Device, Pipeline, Result, Tensor};
-
-struct Null(usize);
-
-impl FrameSink for Null {
-    fn start(&mut self, _: &VideoInfo) -> Result<()> {
-        Ok(())
-    }
-
-    fn frame(&mut self, _: &Frame) -> Result<()> {
-        self.0 += 1;
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        Ok(())
-    }
-}
+use zoetrope::{Device, Pipeline, Progress, Tensor};
 
 /// The pool's high water, in bytes, of decoding `frames` frames of 128x128.
 fn high_water(pipeline: &Pipeline, frames: usize) -> u64 {
@@ -29,9 +12,10 @@ fn high_water(pipeline: &Pipeline, frames: usize) -> u64 {
     let shape = [16, (frames - 1) / 4 + 1, 16, 16];
     let values: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i as f32 * 0.37).sin()).collect();
     let latents = Tensor::from_slice(&device, shape, &values).unwrap();
-    let mut sink = Null(0);
-    pipeline.decode(&device, &latents, 16, &mut sink, &mut |_| {}).unwrap();
-    assert_eq!(sink.0, frames);
+    let mut decoded = 0;
+    let count = &mut |event| decoded += usize::from(matches!(event, Progress::Frame { .. }));
+    pipeline.decode(&device, &latents, 16, &mut NullSink, count).unwrap();
+    assert_eq!(decoded, frames);
     let stats = device.pool_stats();
     assert!(stats.live + stats.kept <= stats.high_water);
     stats.high_water

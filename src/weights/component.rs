@@ -113,7 +113,7 @@ impl Component {
             Mapping::Read => {
                 let bytes = data.read(range.start as u64..range.end as u64)?;
                 data.check_unchanged()?;
-                Bytes::Owned(Arc::new(bytes))
+                Bytes::owned(bytes)
             }
         };
         Ok(Weight::new(name.to_owned(), Arc::clone(path), dtype, Shape::new(&entry.dims), bytes))

@@ -152,15 +152,30 @@ fn map_all(file: &File, len: u64) -> io::Result<Mmap> {
 pub(super) enum Bytes {
     /// A range of a mapped file; checked against the map when the value was made.
     Mapped(Arc<DataFile>, Range<usize>),
-    /// Bytes of our own.
-    Owned(Arc<Vec<u8>>),
+    /// A range of bytes of our own.
+    Owned(Arc<Vec<u8>>, Range<usize>),
 }
 
 impl Bytes {
     pub(super) fn as_slice(&self) -> &[u8] {
         match self {
             Self::Mapped(file, range) => file.mapped(range.clone()).unwrap_or_default(),
-            Self::Owned(bytes) => bytes,
+            Self::Owned(bytes, range) => &bytes[range.clone()],
+        }
+    }
+
+    /// All of these bytes of our own.
+    pub(super) fn owned(bytes: Vec<u8>) -> Self {
+        let all = 0..bytes.len();
+        Self::Owned(Arc::new(bytes), all)
+    }
+
+    /// A part of the bytes; `part` lies within them.
+    pub(super) fn narrow(&self, part: Range<usize>) -> Self {
+        let within = |range: &Range<usize>| range.start + part.start..range.start + part.end;
+        match self {
+            Self::Mapped(file, range) => Self::Mapped(Arc::clone(file), within(range)),
+            Self::Owned(bytes, range) => Self::Owned(Arc::clone(bytes), within(range)),
         }
     }
 }

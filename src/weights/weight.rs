@@ -1,10 +1,12 @@
 //! One tensor of a checkpoint.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use half::{bf16, f16};
+use zoetrope_kernels::Stored;
 
 use super::mapped::Bytes;
 use crate::dtype::DType;
@@ -48,7 +50,7 @@ impl Weight {
             let why = format!("{dtype} {shape} takes {takes}, {} were given", bytes.len());
             return Err(Error::tensor(Path::new(MEMORY), &name, why));
         }
-        Ok(Self::new(name, Path::new(MEMORY).into(), dtype, shape, Bytes::Owned(Arc::new(bytes))))
+        Ok(Self::new(name, Path::new(MEMORY).into(), dtype, shape, Bytes::owned(bytes)))
     }
 
     /// A tensor of our own in single precision.
@@ -59,7 +61,7 @@ impl Weight {
         let shape = shape.into();
         assert_eq!(values.len(), shape.numel(), "a weight of shape {shape}");
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self::new(name.into(), Path::new(MEMORY).into(), DType::F32, shape, Bytes::Owned(Arc::new(bytes)))
+        Self::new(name.into(), Path::new(MEMORY).into(), DType::F32, shape, Bytes::owned(bytes))
     }
 
     /// The axis lengths.
@@ -99,6 +101,28 @@ impl Weight {
         let shape = Shape::new(dims);
         assert_eq!(shape.numel(), self.shape.numel(), "{}: {} as {shape}", self.name(), self.shape);
         Self { shape, ..self.clone() }
+    }
+
+    /// The stored numbers, for kernels.
+    pub(crate) fn stored(&self) -> Stored<'_> {
+        match self.dtype {
+            DType::F32 => Stored::F32(self.bytes()),
+            DType::F16 => Stored::F16(self.bytes()),
+            DType::BF16 => Stored::BF16(self.bytes()),
+        }
+    }
+
+    /// Rows `range` of the leading axis, on the same bytes.
+    ///
+    /// # Panics
+    /// If the range lies outside the axis.
+    pub fn rows(&self, range: Range<usize>) -> Self {
+        let mut dims = self.dims().to_vec();
+        assert!(range.start <= range.end && range.end <= dims[0], "{}: rows {range:?} of {}", self.name(), self.shape);
+        dims[0] = range.len();
+        let row = dims[1..].iter().product::<usize>() * self.dtype.size();
+        let bytes = self.bytes.narrow(range.start * row..range.end * row);
+        Self { shape: Shape::new(&dims), bytes, ..self.clone() }
     }
 
     /// A widened copy of all elements, for small vectors and tables.

@@ -2,7 +2,7 @@
 
 use super::Config;
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::nn::{Linear, Mlp};
 use crate::ops::{self, Activation};
 use crate::tensor::Tensor;
@@ -41,7 +41,7 @@ impl TimeEmbedding {
     }
 }
 
-/// Cosines, then sines, of `timestep` times `width / 2` falling frequencies; a zero at the end if `width` is odd.
+/// Cosines, then sines, of `timestep` times `width / 2` falling frequencies.
 ///
 /// Frequencies and arguments are rounded to F32 where the reference rounds them: at timestep 1000 a correctly rounded
 /// argument would differ from it by 6e-5. `get_timestep_embedding` of diffusers' `embeddings.py`; Vaswani et al.,
@@ -54,7 +54,7 @@ fn sinusoid(timestep: f32, width: usize) -> Vec<f32> {
     };
     let cos = (0..half).map(|i| argument(i).cos() as f32);
     let sin = (0..half).map(|i| argument(i).sin() as f32);
-    cos.chain(sin).chain((width % 2 == 1).then_some(0.0)).collect()
+    cos.chain(sin).collect()
 }
 
 /// Projects text embeddings to the transformer's width.
@@ -81,13 +81,9 @@ impl TextEmbedding {
 /// reference (`WanRotaryPosEmbed`).
 ///
 /// # Errors
-/// [`Error::Request`] if an axis is longer than the model's table of positions.
+/// [`Error::Request`](crate::Error::Request) if an axis is longer than the model's table of positions.
 pub(super) fn rope_tables(config: &Config, grid: [usize; 3], device: &Device) -> Result<(Tensor, Tensor)> {
-    let longest = grid.into_iter().max().unwrap_or(0);
-    if longest > config.rope_max_seq_len {
-        let why = format!("{longest} patches along one axis, this model has positions for {}", config.rope_max_seq_len);
-        return Err(Error::Request { what: "size", why });
-    }
+    config.check_grid(grid)?;
     // angles[axis][position * half + i]
     let angles: Vec<Vec<f64>> = (config.rope_dims().into_iter().zip(grid))
         .map(|(dim, length)| {
@@ -120,8 +116,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sinusoid_has_cosines_first_and_a_zero_for_odd_widths() {
-        assert_eq!(sinusoid(0.0, 5), [1.0, 1.0, 0.0, 0.0, 0.0]);
+    fn the_sinusoid_has_cosines_first() {
+        assert_eq!(sinusoid(0.0, 4), [1.0, 1.0, 0.0, 0.0]);
         let waves = sinusoid(999.0, 256);
         assert_eq!(waves.len(), 256);
         assert!((waves[0] - 999f32.cos()).abs() < 1e-6 && (waves[128] - 999f32.sin()).abs() < 1e-6);

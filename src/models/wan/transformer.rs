@@ -44,7 +44,7 @@ impl Transformer {
         let dim = config.inner_dim();
         let embedder = weights.at("condition_embedder");
         let block = |i| Block::load(&weights.at("blocks").at(i), &config, device);
-        let patch: usize = config.patch_size.iter().product();
+        let patch = config.patch_volume();
         let patches = weights.at("patch_embedding");
         Ok(Self {
             patch_embedding: Linear::load_patches(&patches, config.in_channels, &config.patch_size, dim, device)?,

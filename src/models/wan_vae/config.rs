@@ -41,6 +41,28 @@ pub struct WanVaeConfig {
     class_name: Option<Value>,
 }
 
+/// One level of the decoder: residual blocks, then a step up unless it is the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// Channels of what comes in.
+    pub inputs: usize,
+    /// Channels of the residual blocks.
+    pub outputs: usize,
+    /// Residual blocks.
+    pub resnets: usize,
+    /// What is doubled at the end.
+    pub step_up: Option<StepUp>,
+}
+
+/// What a step up doubles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepUp {
+    /// Height and width.
+    Space,
+    /// Height, width and frames.
+    SpaceAndTime,
+}
+
 impl Default for WanVaeConfig {
     fn default() -> Self {
         Self {
@@ -99,14 +121,14 @@ impl WanVaeConfig {
         1 << (self.levels() - 1)
     }
 
-    /// The decoder's levels from the latent up: channels in, channels of the level, and, but for the last, whether the
-    /// step up doubles time as well. A step up halves the channels.
-    pub fn decoder_levels(&self) -> Vec<(usize, usize, Option<bool>)> {
+    /// The decoder's levels from the latent up; a step up halves the channels.
+    pub fn decoder_levels(&self) -> Vec<Level> {
         let base = self.decoder_base_dim.unwrap_or(self.base_dim);
         let mut input = self.decoder_width();
-        let steps = self.temperal_downsample.iter().rev().map(|&time| Some(time)).chain([None]);
-        let levels = self.dim_mult.iter().rev().zip(steps).map(|(mult, step)| {
-            let level = (input, base * mult, step);
+        let step = |&time: &bool| Some(if time { StepUp::SpaceAndTime } else { StepUp::Space });
+        let steps = self.temperal_downsample.iter().rev().map(step).chain([None]);
+        let levels = self.dim_mult.iter().rev().zip(steps).map(|(mult, step_up)| {
+            let level = Level { inputs: input, outputs: base * mult, resnets: self.num_res_blocks + 1, step_up };
             input = base * mult / 2;
             level
         });

@@ -1,6 +1,7 @@
 //! The decoder of `AutoencoderKLWan`: causal, one latent frame at a time.
 
 use super::Config;
+use super::config::{Level, Upsample};
 use super::resblock::{ResBlock, ResState};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -43,8 +44,8 @@ impl Decoder {
         let z = config.z_dim;
         let decoder = weights.at("decoder");
         let levels = config.decoder_levels();
-        let first = levels[0].inputs;
-        let last = levels[levels.len() - 1].outputs;
+        let first = config.decoder_width();
+        let last = levels.last().map_or(first, |level| level.outputs);
         let mid = decoder.at("mid_block");
         let up_blocks = decoder.at("up_blocks");
         let ups = levels.iter().enumerate().map(|(i, level)| UpBlock::load(&up_blocks.at(i), level, device));
@@ -160,23 +161,6 @@ struct UpBlock {
 struct UpState {
     resnets: Vec<ResState>,
     time: TimeState,
-}
-
-/// One level of the decoder, from its configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Level {
-    pub inputs: usize,
-    pub outputs: usize,
-    pub resnets: usize,
-    pub upsample: Upsample,
-}
-
-/// How a level ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Upsample {
-    None,
-    Space,
-    SpaceAndTime,
 }
 
 impl UpBlock {
