@@ -3,6 +3,8 @@
 mod dtype;
 mod error;
 mod shape;
+#[cfg(feature = "tokenizer")]
+pub mod text;
 
 pub use dtype::DType;
 pub use error::{Error, Result};
