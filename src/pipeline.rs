@@ -343,7 +343,7 @@ impl Pipeline {
         let latent_frames = (frames - 1) / factor + 1;
         let latent = [transformer.in_channels, latent_frames, request.height / scale, request.width / scale];
         transformer.check_grid([latent_frames / pt, latent[2] / ph, latent[3] / pw])?;
-        if let Some(latents) = request.latents.as_ref().filter(|l| l.len() != latent.iter().product()) {
+        if let Some(latents) = request.latents.as_ref().filter(|l| l.len() != latent.iter().product::<usize>()) {
             let why = format!("{} values given, this size needs {latent:?}", latents.len());
             return Err(Error::Request { what: "latents", why });
         }

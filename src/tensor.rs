@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::device::{Cpu, Device};
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::pool::Line;
 use crate::shape::Shape;
@@ -140,11 +140,6 @@ impl Tensor {
     /// Whether no value is NaN or infinite.
     pub fn is_finite(&self) -> bool {
         self.data().iter().all(|value| value.is_finite())
-    }
-
-    pub(crate) fn cpu(&self) -> &Cpu {
-        let Device::Cpu(cpu) = self.device();
-        cpu
     }
 
     fn range(&self) -> Range<usize> {

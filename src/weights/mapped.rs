@@ -79,11 +79,6 @@ impl DataFile {
         self.stamp
     }
 
-    /// The mapped bytes of `range`; `None` when the file is not mapped or does not reach so far.
-    pub(super) fn mapped(&self, range: Range<usize>) -> Option<&[u8]> {
-        self.map.as_ref()?.get(range)
-    }
-
     /// A copy of the bytes in `range`. The caller has held `range` against [`Self::len`], so that what is allocated
     /// here is never more than the file holds.
     pub(super) fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
@@ -147,35 +142,41 @@ fn map_all(file: &File, len: u64) -> io::Result<Mmap> {
     unsafe { MmapOptions::new().len(len).map(file) }
 }
 
-/// The bytes of one tensor.
+/// The bytes of one tensor, or of some of its rows.
 #[derive(Clone)]
-pub(super) enum Bytes {
-    /// A range of a mapped file; checked against the map when the value was made.
-    Mapped(Arc<DataFile>, Range<usize>),
-    /// A range of bytes of our own.
-    Owned(Arc<Vec<u8>>, Range<usize>),
+pub(super) struct Bytes {
+    source: Source,
+    range: Range<usize>,
+}
+
+#[derive(Clone)]
+enum Source {
+    Mapped(Arc<DataFile>),
+    Owned(Arc<Vec<u8>>),
 }
 
 impl Bytes {
-    pub(super) fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Mapped(file, range) => file.mapped(range.clone()).unwrap_or_default(),
-            Self::Owned(bytes, range) => &bytes[range.clone()],
-        }
+    /// A range of a mapped file, which has been checked against its length.
+    pub(super) fn mapped(file: Arc<DataFile>, range: Range<usize>) -> Self {
+        Self { source: Source::Mapped(file), range }
     }
 
-    /// All of these bytes of our own.
+    /// Bytes of our own.
     pub(super) fn owned(bytes: Vec<u8>) -> Self {
-        let all = 0..bytes.len();
-        Self::Owned(Arc::new(bytes), all)
+        Self { range: 0..bytes.len(), source: Source::Owned(Arc::new(bytes)) }
     }
 
-    /// A part of the bytes; `part` lies within them.
-    pub(super) fn narrow(&self, part: Range<usize>) -> Self {
-        let within = |range: &Range<usize>| range.start + part.start..range.start + part.end;
-        match self {
-            Self::Mapped(file, range) => Self::Mapped(Arc::clone(file), within(range)),
-            Self::Owned(bytes, range) => Self::Owned(Arc::clone(bytes), within(range)),
-        }
+    pub(super) fn as_slice(&self) -> &[u8] {
+        let all = match &self.source {
+            Source::Mapped(file) => file.map.as_deref().unwrap_or_default(),
+            Source::Owned(bytes) => bytes,
+        };
+        &all[self.range.clone()]
+    }
+
+    /// The part `range` of these bytes, within them.
+    pub(super) fn narrow(&self, range: Range<usize>) -> Self {
+        let start = self.range.start;
+        Self { source: self.source.clone(), range: start + range.start..start + range.end }
     }
 }

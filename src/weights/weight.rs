@@ -103,6 +103,19 @@ impl Weight {
         Self { shape, ..self.clone() }
     }
 
+    /// The part `range` of the outermost axis, of the same bytes.
+    ///
+    /// # Panics
+    /// If there is no axis, or `range` is not within it.
+    pub fn rows(&self, range: Range<usize>) -> Self {
+        let mut dims = self.shape.dims().to_vec();
+        assert!(range.start <= range.end && range.end <= dims[0], "{}: rows {range:?} of {}", self.name(), self.shape);
+        let row = self.bytes().len() / dims[0].max(1);
+        dims[0] = range.len();
+        let bytes = self.bytes.narrow(range.start * row..range.end * row);
+        Self { shape: Shape::new(&dims), bytes, ..self.clone() }
+    }
+
     /// The stored numbers, for kernels.
     pub(crate) fn stored(&self) -> Stored<'_> {
         match self.dtype {
@@ -110,19 +123,6 @@ impl Weight {
             DType::F16 => Stored::F16(self.bytes()),
             DType::BF16 => Stored::BF16(self.bytes()),
         }
-    }
-
-    /// Rows `range` of the leading axis, on the same bytes.
-    ///
-    /// # Panics
-    /// If the range lies outside the axis.
-    pub fn rows(&self, range: Range<usize>) -> Self {
-        let mut dims = self.dims().to_vec();
-        assert!(range.start <= range.end && range.end <= dims[0], "{}: rows {range:?} of {}", self.name(), self.shape);
-        dims[0] = range.len();
-        let row = dims[1..].iter().product::<usize>() * self.dtype.size();
-        let bytes = self.bytes.narrow(range.start * row..range.end * row);
-        Self { shape: Shape::new(&dims), bytes, ..self.clone() }
     }
 
     /// A widened copy of all elements, for small vectors and tables.

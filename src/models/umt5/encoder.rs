@@ -82,7 +82,7 @@ fn norm(weights: &Weights, config: &Config, device: &Device) -> Result<RmsNorm> 
 
 impl Layer {
     fn load(weights: &Weights, config: &Config, device: &Device) -> Result<Self> {
-        let (dim, inner) = (config.d_model, config.attention_width());
+        let (dim, inner) = (config.d_model, config.inner_dim());
         let attention = weights.at("layer.0.SelfAttention");
         let ffn = weights.at("layer.1.DenseReluDense");
         let positions = [config.relative_attention_num_buckets, config.num_heads];
