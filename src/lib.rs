@@ -5,6 +5,7 @@ mod error;
 pub mod rng;
 pub mod sampler;
 mod shape;
+pub mod video;
 
 pub use dtype::DType;
 pub use error::{Error, Result};
