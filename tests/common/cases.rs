@@ -56,11 +56,16 @@ impl Linear {
 
     pub fn w(&self) -> Weight {
         let fill = if self.fill == Wide { Wide } else { Scaled((self.k as f64).powf(-0.5)) };
-        Weight::new(fill.make(2, self.n * self.k), self.storage)
+        Weight::new(&fill.make(2, self.n * self.k), self.storage)
     }
 
     pub fn bias(&self) -> Option<Vec<f32>> {
         self.bias.then(|| normal(3, self.n))
+    }
+
+    /// Weights are scaled so that the sums are of the size of x.
+    pub fn limit(&self) -> Limit {
+        Limit::F32.of_terms(if self.fill == Normal { 1.0 } else { 0.0 })
     }
 
     pub fn want(&self) -> Vec<f64> {
@@ -195,7 +200,7 @@ impl Attention {
         match self.q {
             // Beyond, one key is so far ahead that its value is the result.
             Scaled(scale) if scale < 1e4 => Limit::F32.times(scale),
-            _ => Limit::F32,
+            _ => Limit::F32.of_terms(0.1),
         }
     }
 
@@ -280,11 +285,16 @@ impl Conv3d {
     pub fn w(&self) -> Weight {
         let terms = self.sizes.in_channels * self.sizes.kernel.iter().product::<usize>();
         let values = Scaled((terms as f64).powf(-0.5)).make(23, self.sizes.out_channels * terms);
-        Weight::new(values, self.storage)
+        Weight::new(&values, self.storage)
     }
 
     pub fn bias(&self) -> Option<Vec<f32>> {
         self.bias.then(|| normal(24, self.sizes.out_channels))
+    }
+
+    /// Weights are scaled so that the sums are of the size of x.
+    pub fn limit(&self) -> Limit {
+        Limit::F32.of_terms(1.0)
     }
 
     pub fn want(&self) -> Vec<f64> {
@@ -537,7 +547,7 @@ pub const EMBEDDING: &[Embedding] = &[
 
 impl Embedding {
     pub fn table(&self) -> Weight {
-        Weight::new(Wide.make(61, self.vocab * self.width), self.storage)
+        Weight::new(&Wide.make(61, self.vocab * self.width), self.storage)
     }
 
     /// The first and the last id are among them.

@@ -7,27 +7,35 @@ pub struct Limit {
     pub relative_l2: f64,
     /// The largest |got - want|, in units of the largest |want|.
     pub max_abs: f64,
+    /// The size of the terms that were summed: where they cancel, their rounding counts and not the sum's. Results
+    /// below it are judged as if they were of this size; 0 if nothing cancels.
+    pub terms: f64,
 }
 
 impl Limit {
     /// Single precision with sums of some thousand terms: an error of 1e-6 would show a lost digit.
-    pub const F32: Self = Self { relative_l2: 1e-6, max_abs: 2e-6 };
+    pub const F32: Self = Self { relative_l2: 1e-6, max_abs: 2e-6, terms: 0.0 };
     /// The same numbers moved elsewhere: no difference at all.
-    pub const EXACT: Self = Self { relative_l2: 0.0, max_abs: 0.0 };
+    pub const EXACT: Self = Self { relative_l2: 0.0, max_abs: 0.0, terms: 0.0 };
 
     /// A limit wider by `factor`, for a result whose condition is worse by as much.
     pub fn times(self, factor: f64) -> Self {
-        Self { relative_l2: self.relative_l2 * factor, max_abs: self.max_abs * factor }
+        Self { relative_l2: self.relative_l2 * factor, max_abs: self.max_abs * factor, ..self }
+    }
+
+    /// The limit for sums of terms of this size.
+    pub fn of_terms(self, terms: f64) -> Self {
+        Self { terms, ..self }
     }
 }
 
-/// |got - want|_2 / |want|_2; 0 when both are all zeros, infinite when only `want` is.
-pub fn relative_l2(got: &[f32], want: &[f64]) -> f64 {
+/// |got - want|_2 / |want|_2, each |want| at least `terms`; 0 when nothing differs.
+pub fn relative_l2(got: &[f32], want: &[f64], terms: f64) -> f64 {
     // Scaled by the largest value, so that squares neither overflow nor vanish.
-    let largest = largest(want);
-    let unit = if largest > 0.0 { largest } else { 1.0 };
+    let unit = largest(want).max(terms);
+    let unit = if unit > 0.0 { unit } else { 1.0 };
     let difference: f64 = got.iter().zip(want).map(|(&g, &w)| ((f64::from(g) - w) / unit).powi(2)).sum();
-    let length: f64 = want.iter().map(|&w| (w / unit).powi(2)).sum();
+    let length: f64 = want.iter().map(|&w| (w.abs().max(terms) / unit).powi(2)).sum();
     if difference == 0.0 { 0.0 } else { (difference / length).sqrt() }
 }
 
@@ -51,7 +59,8 @@ pub fn agree(got: &[f32], want: &[f64], limit: Limit) -> Result<(), String> {
     if got.len() != want.len() {
         return Err(format!("{} values, the oracle has {}", got.len(), want.len()));
     }
-    let (l2, (worst, at), largest) = (relative_l2(got, want), max_abs(got, want), largest(want));
+    let (l2, (worst, at)) = (relative_l2(got, want, limit.terms), max_abs(got, want));
+    let largest = largest(want).max(limit.terms);
     // Both comparisons are false for a NaN.
     if l2 <= limit.relative_l2 && worst <= limit.max_abs * largest {
         return Ok(());

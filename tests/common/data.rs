@@ -82,32 +82,44 @@ pub enum Storage {
     BF16,
 }
 
-/// A weight in its stored type.
-pub enum Weight {
-    /// Single precision.
-    F32(Vec<f32>),
-    /// Half precision.
-    F16(Vec<f16>),
-    /// The upper half of a single-precision number.
-    BF16(Vec<bf16>),
+/// A weight as it lies in a checkpoint: little-endian bytes, here at an odd address on purpose.
+pub struct Weight {
+    storage: Storage,
+    /// One byte, then the numbers.
+    bytes: Vec<u8>,
 }
 
 impl Weight {
     /// `values` rounded to `storage`.
-    pub fn new(values: Vec<f32>, storage: Storage) -> Self {
-        match storage {
-            Storage::F32 => Self::F32(values),
-            Storage::F16 => Self::F16(values.into_iter().map(f16::from_f32).collect()),
-            Storage::BF16 => Self::BF16(values.into_iter().map(bf16::from_f32).collect()),
+    pub fn new(values: &[f32], storage: Storage) -> Self {
+        let mut bytes = vec![0];
+        for &v in values {
+            match storage {
+                Storage::F32 => bytes.extend(v.to_le_bytes()),
+                Storage::F16 => bytes.extend(f16::from_f32(v).to_le_bytes()),
+                Storage::BF16 => bytes.extend(bf16::from_f32(v).to_le_bytes()),
+            }
         }
+        Self { storage, bytes }
+    }
+
+    /// How it is stored.
+    pub fn storage(&self) -> Storage {
+        self.storage
+    }
+
+    /// What is stored.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[1..]
     }
 
     /// What is stored, widened: what the oracle computes with.
     pub fn values(&self) -> Vec<f32> {
-        match self {
-            Self::F32(values) => values.clone(),
-            Self::F16(values) => values.iter().map(|v| v.to_f32()).collect(),
-            Self::BF16(values) => values.iter().map(|v| v.to_f32()).collect(),
+        let bytes = self.bytes();
+        match self.storage {
+            Storage::F32 => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+            Storage::F16 => bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect(),
+            Storage::BF16 => bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32()).collect(),
         }
     }
 }
