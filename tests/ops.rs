@@ -11,6 +11,8 @@ use zoetrope::ops::{self, Activation, AttentionBias, Conv3dParams, KeyValue};
 use zoetrope::weights::Weight;
 use zoetrope::{DType, Device, DeviceOptions, Error, Result, SimdLevel, Tensor};
 
+const EPS: f32 = 1e-6;
+
 /// Both instruction sets, as far as this machine has them.
 fn devices() -> Vec<Device> {
     let device = |&level| Device::cpu_with(DeviceOptions { level: Some(level), ..DeviceOptions::default() });
@@ -22,12 +24,12 @@ fn tensor(device: &Device, dims: &[usize], values: &[f32]) -> Tensor {
 }
 
 fn weight(stored: &StoredWeight, dims: &[usize]) -> Weight {
-    let dtype = match stored.storage {
+    let dtype = match stored.storage() {
         Storage::F32 => DType::F32,
         Storage::F16 => DType::F16,
         Storage::BF16 => DType::BF16,
     };
-    Weight::from_bytes("w", dtype, dims, stored.bytes.clone()).expect("a weight")
+    Weight::from_bytes("w", dtype, dims, stored.bytes().to_vec()).expect("a weight")
 }
 
 fn activation(act: Act) -> Activation {
@@ -108,7 +110,7 @@ fn conv3d() {
             let bias = case.bias().map(|bias| tensor(&device, &[s.out_channels], &bias));
             let params = Conv3dParams { stride: s.stride, pad_front: s.pad_front, pad: s.pad };
             let got = ops::conv3d(&x, tail.as_ref(), &w, bias.as_ref(), params).unwrap();
-            holds(&format!("{case:?} {device:?}"), agree(got.data(), &case.want(), Limit::F32));
+            holds(&format!("{case:?} {device:?}"), agree(got.data(), &case.want(), case.limit()));
         }
     }
 }
@@ -122,10 +124,17 @@ fn rows() {
             let vector = |values: &[f32]| tensor(&device, &[case.width], values);
             let (tx, ty, ts, tb) = (matrix(&x), matrix(&y), vector(&scale), vector(&shift));
             let affine = Some((&ts, &tb));
-            let outcomes: [(&str, Result<Tensor>, Vec<f64>); 9] = [
+            // The oracle takes the eps that the op gets, which is not 1e-6 to the last digit.
+            let eps = f64::from(EPS);
+            let outcomes: [(&str, Result<Tensor>, Vec<f64>); 10] = [
                 ("add", ops::add(tx.clone(), &ty), reference::add(&x, &y)),
                 ("mul", ops::mul(tx.clone(), &ty), reference::mul(&x, &y)),
-                ("rms_norm", ops::rms_norm(tx.clone(), &ts, 1e-6), reference::rms_norm(&x, &scale, 1e-6)),
+                ("rms_norm", ops::rms_norm(tx.clone(), &ts, EPS), reference::rms_norm(&x, &scale, eps)),
+                (
+                    "layer_norm",
+                    ops::layer_norm(tx.clone(), affine, EPS),
+                    reference::layer_norm(&x, case.width, Some((&scale, &shift)), eps),
+                ),
                 ("channel_norm", ops::channel_norm(tx.clone(), &ts), reference::channel_norm(&x, &scale)),
                 ("channel_norm_silu", ops::channel_norm_silu(tx.clone(), &ts), reference::channel_norm_silu(&x, &scale)),
                 ("affine", ops::affine(tx.clone(), &ts, &tb), reference::affine(&x, &scale, &shift)),
@@ -134,13 +143,9 @@ fn rows() {
                 ("clamp", ops::clamp(tx.clone(), -0.5, 0.25), reference::clamp(&x, -0.5, 0.25)),
             ];
             for (op, got, want) in outcomes {
-                let got = got.unwrap();
-                holds(&format!("{op} {case:?} {device:?}"), agree_by_row(got.data(), &want, case.width, case.limit(op)));
+                let what = format!("{op} {case:?} {device:?}");
+                holds(&what, agree_by_row(got.unwrap().data(), &want, case.width, Limit::F32.of_terms(1.0)));
             }
-            let got = ops::layer_norm(tx.clone(), affine, 1e-6).unwrap();
-            let want = reference::layer_norm(&x, case.width, Some((&scale, &shift)), 1e-6);
-            let what = format!("layer_norm {case:?} {device:?}");
-            holds(&what, agree_by_row(got.data(), &want, case.width, case.limit("layer_norm")));
             assert_eq!(tx.data(), x, "a shared input is left alone");
         }
     }
@@ -153,7 +158,7 @@ fn activations() {
             let x = tensor(&device, &[cases::EXTREMES.len()], cases::EXTREMES);
             let got = ops::activate(x, activation(act)).unwrap();
             let want = reference::activate(cases::EXTREMES, act);
-            holds(&format!("{act:?} {device:?}"), agree_by_row(got.data(), &want, 1, Limit::F32.times(5.0).of_terms(1e-30)));
+            holds(&format!("{act:?} {device:?}"), agree_by_row(got.data(), &want, 1, Limit::F32.of_terms(0.1)));
         }
     }
 }
