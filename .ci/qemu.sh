@@ -10,7 +10,7 @@ if ! command -v qemu-x86_64 >/dev/null; then
 fi
 
 # Test executables only: examples and the library are artifacts too.
-tests=$(cargo test -p zoetrope-kernels --lib --test ops --no-run --message-format=json |
+tests=$(cargo test --locked -p zoetrope-kernels --lib --test ops --no-run --message-format=json |
     grep '"reason":"compiler-artifact"' | grep '"test":true' | grep -o '"executable":"[^"]*"' | cut -d '"' -f 4)
 ops=$(echo "$tests" | grep '/ops-')
 unit=$(echo "$tests" | grep -v '/ops-')

@@ -2,6 +2,7 @@
 
 mod activation;
 mod arch;
+mod conv3d;
 mod elementwise;
 mod embedding;
 mod exec;
@@ -19,6 +20,7 @@ mod tasks;
 mod testing;
 
 pub use activation::activate;
+pub use conv3d::{Conv3d, conv3d};
 pub use elementwise::{add, affine, clamp, gated_add, modulate, mul};
 pub use embedding::embedding;
 pub use exec::{Exec, Level, LevelError};

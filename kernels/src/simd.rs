@@ -8,8 +8,9 @@ pub(crate) const LANES: usize = 8;
 /// A set of vector instructions: a value of the type is the proof that this machine has them.
 ///
 /// Everything is `#[inline(always)]`: the instructions are chosen by the `#[target_feature]` entry of [`crate::arch`]
-/// into which a kernel's body is inlined, and a body that escaped it would be correct but slow. For the same reason
-/// no closure that runs on another thread may carry a token: dispatch again inside the task.
+/// into which a kernel's body is inlined, and a body that escaped it would be correct but slow. So in hot code vectors
+/// go through loops, not through `array::map` or `array::from_fn`, whose closures need not be inlined; and no closure
+/// that runs on another thread may carry a token: dispatch again inside the task.
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Eight lanes.
     type V: Copy

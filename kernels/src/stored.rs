@@ -81,16 +81,21 @@ impl<'a> From<&'a [f32]> for Stored<'a> {
 pub(crate) trait Storage: Copy + Send + Sync {
     /// Bytes of one number.
     const SIZE: usize;
+    /// Bytes of eight numbers.
+    type Eight;
 
-    /// Widens the eight numbers that `bytes` begins with.
-    fn load<S: Simd>(s: S, bytes: &[u8]) -> S::V;
+    /// The numbers in eights; up to seven at the end are left out.
+    fn eights(bytes: &[u8]) -> &[Self::Eight];
+
+    /// Widens eight numbers.
+    fn load<S: Simd>(s: S, eight: &Self::Eight) -> S::V;
 
     /// Widens the up to seven numbers that `bytes` holds; the other lanes are zero.
     #[inline(always)]
     fn load_partial<S: Simd>(s: S, bytes: &[u8]) -> S::V {
         let mut lanes = [0; 32];
         lanes[..bytes.len()].copy_from_slice(bytes);
-        Self::load(s, &lanes)
+        Self::load(s, &Self::eights(&lanes)[0])
     }
 }
 
@@ -125,36 +130,48 @@ macro_rules! for_storage {
 }
 pub(crate) use for_storage;
 
-/// The bytes that a load takes from the front.
-#[inline(always)]
-fn front<const N: usize>(bytes: &[u8]) -> &[u8; N] {
-    bytes.first_chunk().expect("eight numbers to load")
-}
-
 impl Storage for F32 {
     const SIZE: usize = 4;
+    type Eight = [u8; 32];
 
     #[inline(always)]
-    fn load<S: Simd>(s: S, bytes: &[u8]) -> S::V {
-        s.load_f32_bytes(front(bytes))
+    fn eights(bytes: &[u8]) -> &[Self::Eight] {
+        bytes.as_chunks().0
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(s: S, eight: &Self::Eight) -> S::V {
+        s.load_f32_bytes(eight)
     }
 }
 
 impl Storage for F16 {
     const SIZE: usize = 2;
+    type Eight = [u8; 16];
 
     #[inline(always)]
-    fn load<S: Simd>(s: S, bytes: &[u8]) -> S::V {
-        s.load_f16_bytes(front(bytes))
+    fn eights(bytes: &[u8]) -> &[Self::Eight] {
+        bytes.as_chunks().0
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(s: S, eight: &Self::Eight) -> S::V {
+        s.load_f16_bytes(eight)
     }
 }
 
 impl Storage for BF16 {
     const SIZE: usize = 2;
+    type Eight = [u8; 16];
 
     #[inline(always)]
-    fn load<S: Simd>(s: S, bytes: &[u8]) -> S::V {
-        s.load_bf16_bytes(front(bytes))
+    fn eights(bytes: &[u8]) -> &[Self::Eight] {
+        bytes.as_chunks().0
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(s: S, eight: &Self::Eight) -> S::V {
+        s.load_bf16_bytes(eight)
     }
 }
 

@@ -65,7 +65,8 @@ pub fn agree(got: &[f32], want: &[f64], limit: Limit) -> Result<(), String> {
     if l2 <= limit.relative_l2 && worst <= limit.max_abs * largest {
         return Ok(());
     }
-    let wrong = got.iter().zip(want).filter(|&(&g, &w)| !((f64::from(g) - w).abs() <= limit.max_abs * largest)).count();
+    let right = got.iter().zip(want).filter(|&(&g, &w)| (f64::from(g) - w).abs() <= limit.max_abs * largest).count();
+    let wrong = got.len() - right;
     Err(format!(
         "relative l2 {l2:.3e} (limit {:.1e}), largest difference {worst:.3e} of {largest:.3e} (limit {:.1e}) at {at}: \
          got {:e}, want {:e}; {wrong} of {} values are beyond the limit",

@@ -171,20 +171,10 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn transpose(self, rows: [F32x8; 8]) -> [F32x8; 8] {
-        let [a, b, c, d, e, f, g, h] = rows.map(|r| r.0);
+        let [a, b, c, d, e, f, g, h] = rows;
+        // Four rows become columns within each half of the lanes, then the halves change places.
+        let (upper, lower) = (transpose_halves(a, b, c, d), transpose_halves(e, f, g, h));
         intrinsics!({
-            // Four rows become columns within each half of the lanes, then the halves change places.
-            let four = |a, b, c, d| {
-                let (ab, ab_) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
-                let (cd, cd_) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
-                [
-                    _mm256_shuffle_ps::<0b01_00_01_00>(ab, cd),
-                    _mm256_shuffle_ps::<0b11_10_11_10>(ab, cd),
-                    _mm256_shuffle_ps::<0b01_00_01_00>(ab_, cd_),
-                    _mm256_shuffle_ps::<0b11_10_11_10>(ab_, cd_),
-                ]
-            };
-            let (upper, lower) = (four(a, b, c, d), four(e, f, g, h));
             [
                 F32x8(_mm256_permute2f128_ps::<0x20>(upper[0], lower[0])),
                 F32x8(_mm256_permute2f128_ps::<0x20>(upper[1], lower[1])),
@@ -202,4 +192,19 @@ impl Simd for Avx2 {
     fn prefetch<T>(self, x: &[T], at: usize) {
         prefetch(x, at);
     }
+}
+
+/// The columns of four rows, for the lower four lanes and, beside them, for the upper four.
+#[inline(always)]
+fn transpose_halves(a: F32x8, b: F32x8, c: F32x8, d: F32x8) -> [__m256; 4] {
+    intrinsics!({
+        let (ab, ab_) = (_mm256_unpacklo_ps(a.0, b.0), _mm256_unpackhi_ps(a.0, b.0));
+        let (cd, cd_) = (_mm256_unpacklo_ps(c.0, d.0), _mm256_unpackhi_ps(c.0, d.0));
+        [
+            _mm256_shuffle_ps::<0b01_00_01_00>(ab, cd),
+            _mm256_shuffle_ps::<0b11_10_11_10>(ab, cd),
+            _mm256_shuffle_ps::<0b01_00_01_00>(ab_, cd_),
+            _mm256_shuffle_ps::<0b11_10_11_10>(ab_, cd_),
+        ]
+    })
 }

@@ -24,6 +24,9 @@ const DEPTH: usize = 256;
 /// Tasks to be had, so that many threads find work in a product of few rows.
 const TASKS: usize = 32;
 
+/// A run of zeros, as long as a run of channels can be.
+pub(crate) static ZEROS: [f32; DEPTH] = [0.0; DEPTH];
+
 /// The left operand: rows of `taps x channels` numbers, which need not lie in memory as such.
 pub(crate) trait Left: Sync {
     /// What is worked out once per row.
@@ -184,7 +187,6 @@ fn pack_left<S: Simd, L: Left>(
     channels: Range<usize>,
     mut panels: &mut [f32],
 ) {
-    static ZEROS: [f32; DEPTH] = [0.0; DEPTH];
     for row in rows.clone().step_by(MR) {
         let here = MR.min(rows.end - row);
         let mut places = [L::Place::default(); MR];

@@ -1,6 +1,6 @@
 //! Packing: what a tile reads in one sweep is brought together in that order, widened on the way.
 
-use super::tile::{MR, NR};
+use super::tile::{self, MR, NR};
 use crate::simd::Simd;
 use crate::stored::Storage;
 
@@ -12,14 +12,13 @@ pub(crate) const SLACK: usize = 8 - MR;
 #[inline(always)]
 pub(crate) fn left<S: Simd>(s: S, rows: [&[f32]; MR], panel: &mut [f32]) {
     let k = rows[0].len();
-    let rows = rows.map(|r| &r[..k]);
     let panel = &mut panel[..k * MR + SLACK];
     let whole = k / 8;
     for i in 0..whole {
         let zero = s.zero();
         let mut block = [zero; 8];
         for (b, row) in block.iter_mut().zip(&rows) {
-            *b = s.load(&row.as_chunks().0[i]);
+            *b = s.load(&row[..k].as_chunks().0[i]);
         }
         // Eight lanes are stored and six are meant: each store overwrites the two that its forerunner left over.
         let out: &mut [f32; 8 * MR + SLACK] = panel[i * 8 * MR..].first_chunk_mut().expect("length checked above");
@@ -47,29 +46,40 @@ pub(crate) fn right<S: Simd, T: Storage>(
     panel: &mut [f32],
 ) {
     let (panel, _) = panel.as_chunks_mut::<NR>();
-    for half in 0..2 {
-        let rows: [&[u8]; 8] = std::array::from_fn(|i| {
-            let row = half * 8 + i;
-            if row < rows { &bytes[row * stride..row * stride + k * T::SIZE] } else { &[] }
-        });
-        let full = rows[7].len() == k * T::SIZE;
-        let whole = k / 8;
-        for i in 0..k.div_ceil(8) {
-            let span = i * 8 * T::SIZE..k.min(i * 8 + 8) * T::SIZE;
-            let mut block = [s.zero(); 8];
-            for (b, row) in block.iter_mut().zip(&rows) {
-                *b = if full && i < whole {
-                    T::load(s, &row[i * 8 * T::SIZE..])
-                } else if row.is_empty() {
-                    s.zero()
-                } else {
-                    T::load_partial(s, &row[span.clone()])
-                };
+    let row = |i: usize| if i < rows { &bytes[i * stride..i * stride + k * T::SIZE] } else { &[] };
+    for half in [0, 8] {
+        let mut halves = [&bytes[..0]; 8];
+        for (i, half_row) in halves.iter_mut().enumerate() {
+            *half_row = row(half + i);
+        }
+        let mut done = 0;
+        if half + 8 <= rows {
+            let mut eights = [T::eights(&[]); 8];
+            for (eights, row) in eights.iter_mut().zip(halves) {
+                *eights = &T::eights(row)[..k / 8];
             }
-            let block = s.transpose(block);
-            for (j, v) in block.into_iter().enumerate().take(k - i * 8) {
-                if let Some(p) = place(i * 8 + j) {
-                    s.store(v, panel[p][half * 8..].first_chunk_mut().expect("half of a row"));
+            for i in 0..k / 8 {
+                let mut block = [s.zero(); 8];
+                for (b, eights) in block.iter_mut().zip(eights) {
+                    *b = T::load(s, &eights[i]);
+                }
+                for (j, v) in s.transpose(block).into_iter().enumerate() {
+                    if let Some(p) = place(i * 8 + j) {
+                        s.store(v, tile::halves_mut(&mut panel[p])[half / 8]);
+                    }
+                }
+            }
+            done = k / 8 * 8;
+        }
+        for start in (done..k).step_by(8) {
+            let end = k.min(start + 8);
+            let mut block = [s.zero(); 8];
+            for (b, row) in block.iter_mut().zip(halves).take(rows.saturating_sub(half)) {
+                *b = T::load_partial(s, &row[start * T::SIZE..end * T::SIZE]);
+            }
+            for (j, v) in s.transpose(block).into_iter().enumerate().take(end - start) {
+                if let Some(p) = place(start + j) {
+                    s.store(v, tile::halves_mut(&mut panel[p])[half / 8]);
                 }
             }
         }

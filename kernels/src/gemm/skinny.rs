@@ -82,10 +82,14 @@ impl<T: Storage> Kernel for Task<'_, T> {
 fn dots<S: Simd, T: Storage>(s: S, x: &[f32], weights: [&[u8]; TOGETHER]) -> [f32; TOGETHER] {
     let mut sums = [s.zero(); TOGETHER];
     let (whole, rest) = x.as_chunks::<8>();
+    let mut eights = [T::eights(&[]); TOGETHER];
+    for (eights, w) in eights.iter_mut().zip(weights) {
+        *eights = &T::eights(w)[..whole.len()];
+    }
     for (i, x) in whole.iter().enumerate() {
         let x = s.load(x);
-        for (sum, w) in sums.iter_mut().zip(weights) {
-            *sum = s.fma(x, T::load(s, &w[i * 8 * T::SIZE..]), *sum);
+        for (sum, w) in sums.iter_mut().zip(eights) {
+            *sum = s.fma(x, T::load(s, &w[i]), *sum);
         }
     }
     if !rest.is_empty() {
@@ -94,5 +98,9 @@ fn dots<S: Simd, T: Storage>(s: S, x: &[f32], weights: [&[u8]; TOGETHER]) -> [f3
             *sum = s.fma(x, T::load_partial(s, &w[whole.len() * 8 * T::SIZE..]), *sum);
         }
     }
-    sums.map(|sum| s.sum(sum))
+    let mut out = [0.0; TOGETHER];
+    for (out, sum) in out.iter_mut().zip(sums) {
+        *out = s.sum(sum);
+    }
+    out
 }

@@ -15,7 +15,8 @@ pub(crate) type Tile<V> = [[V; 2]; MR];
 pub(crate) fn product<S: Simd>(s: S, a: &[f32], b: &[f32]) -> Tile<S::V> {
     let mut sums = [[s.zero(); 2]; MR];
     for (a, b) in a.as_chunks::<MR>().0.iter().zip(b.as_chunks::<NR>().0) {
-        let [b0, b1] = halves(b).map(|b| s.load(b));
+        let [b0, b1] = halves(b);
+        let (b0, b1) = (s.load(b0), s.load(b1));
         for (sum, &a) in sums.iter_mut().zip(a) {
             let a = s.splat(a);
             sum[0] = s.fma(a, b0, sum[0]);
