@@ -47,9 +47,11 @@ impl Golden {
         SafeTensors::deserialize(&self.bytes).expect("a safetensors file")
     }
 
-    fn note(&self, key: &str) -> String {
+    /// The runs by name, with all that they were asked.
+    fn runs(&self) -> serde_json::Map<String, Value> {
         let (_, metadata) = SafeTensors::read_metadata(&self.bytes).expect("a header");
-        metadata.metadata().as_ref().and_then(|notes| notes.get(key)).expect("a note").clone()
+        let notes = metadata.metadata().as_ref().expect("notes");
+        serde_json::from_str(&notes["runs"]).expect("runs")
     }
 
     fn checkpoint(&self) -> Checkpoint {
@@ -189,8 +191,9 @@ fn rgb(frames: &[Frame]) -> Vec<u8> {
     frames.iter().flat_map(|frame| frame.rgb()).copied().collect()
 }
 
-fn request(golden: &Golden, run: &Value) -> Request {
+fn request(run: &Value) -> Request {
     let size = |key: &str| run[key].as_u64().expect("a number") as usize;
+    let prompt = |key: &str| Prompt::Text(run[key].as_str().expect("a prompt").to_owned());
     let schedule: Schedule = run["schedule"].as_str().expect("a name").parse().expect("a schedule");
     Request {
         width: size("width"),
@@ -200,7 +203,7 @@ fn request(golden: &Golden, run: &Value) -> Request {
         sampler: Some(run["sampler"].as_str().expect("a name").parse().expect("a sampler")),
         guidance: run["guidance"].as_f64().expect("a number") as f32,
         seed: run["seed"].as_u64().expect("a number"),
-        ..Request::new(Prompt::Text(golden.note("prompt")), Prompt::Text(golden.note("negative")))
+        ..Request::new(prompt("prompt"), prompt("negative"))
     }
 }
 
@@ -210,9 +213,8 @@ fn whole_runs() {
     for golden in fixtures() {
         let given = golden.tensors();
         let pipeline = Pipeline::open(&golden.folder, Mapping::Read).unwrap();
-        let runs: Value = serde_json::from_str(&golden.note("runs")).unwrap();
-        for (name, run) in runs.as_object().expect("runs") {
-            let request = request(&golden, run);
+        for (name, run) in &golden.runs() {
+            let request = request(run);
             let what = format!("{} {name}", golden.name);
             let latents = pipeline.sample(&device, &request, &mut |_| {}).unwrap();
             agree(&format!("{what} latents"), &latents, &given.tensor(&format!("latents.{name}")).unwrap(), LATENTS);
@@ -233,8 +235,7 @@ fn whole_runs() {
 fn the_same_bits_for_any_thread_count() {
     let golden = fixtures().remove(0);
     let pipeline = Pipeline::open(&golden.folder, Mapping::Map).unwrap();
-    let runs: Value = serde_json::from_str(&golden.note("runs")).unwrap();
-    let request = request(&golden, runs.as_object().expect("runs").values().next().expect("a run"));
+    let request = request(golden.runs().values().next().expect("a run"));
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {

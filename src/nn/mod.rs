@@ -19,3 +19,8 @@ use crate::weights::Weights;
 pub(crate) fn vector(weights: &Weights, name: &str, len: usize, device: &Device) -> Result<Tensor> {
     Tensor::from_slice(device, [len], &weights.vector(name, len)?)
 }
+
+/// A small table of `rows` vectors of a checkpoint, widened to F32 on the device.
+pub(crate) fn table(weights: &Weights, name: &str, rows: usize, width: usize, device: &Device) -> Result<Tensor> {
+    Tensor::from_slice(device, [rows, width], &weights.table(name, rows, width)?)
+}

@@ -3,7 +3,7 @@
 use super::Config;
 use crate::device::Device;
 use crate::error::Result;
-use crate::nn::{LayerNorm, Linear, Mlp, RmsNorm, vector};
+use crate::nn::{LayerNorm, Linear, Mlp, RmsNorm, table};
 use crate::ops::{self, KeyValue};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
@@ -30,7 +30,7 @@ impl Block {
             cross_attn: Attention::load(&weights.at("attn2"), config, device)?,
             norm3: LayerNorm::plain(eps),
             ffn: Mlp::load(&weights.at("ffn.net"), ("0.proj", "2"), (dim, config.ffn_dim, dim), device)?,
-            table: vector(weights, "scale_shift_table", 6 * dim, device)?.reshape([6, dim])?,
+            table: table(weights, "scale_shift_table", 6, dim, device)?,
         })
     }
 

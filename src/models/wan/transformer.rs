@@ -5,7 +5,7 @@ use super::embed::{TextEmbedding, TimeEmbedding, rope_tables};
 use super::{Config, MAX_TEXT_TOKENS};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::nn::{LayerNorm, Linear, vector};
+use crate::nn::{LayerNorm, Linear, table};
 use crate::ops::{self, AttentionBias, KeyValue};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
@@ -53,7 +53,7 @@ impl Transformer {
             blocks: (0..config.num_layers).map(block).collect::<Result<_>>()?,
             norm_out: LayerNorm::plain(config.eps),
             proj_out: Linear::load(&weights.at("proj_out"), dim, config.out_channels() * patch, device)?,
-            table: vector(weights, "scale_shift_table", 2 * dim, device)?.reshape([2, dim])?,
+            table: table(weights, "scale_shift_table", 2, dim, device)?,
             config,
             weights: weights.clone(),
             device: device.clone(),

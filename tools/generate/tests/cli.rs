@@ -79,13 +79,15 @@ fn fails(output: &Output, code: i32, fragments: &[&str]) {
 fn png_frames_are_those_of_diffusers() {
     let bytes = fs::read(fixtures().join("golden/b.safetensors")).expect("golden");
     let (_, header) = SafeTensors::read_metadata(&bytes).expect("a header");
-    let notes = header.metadata().as_ref().expect("notes");
+    let runs = &header.metadata().as_ref().expect("notes")["runs"];
+    let runs: serde_json::Value = serde_json::from_str(runs).expect("runs");
+    let [prompt, negative] = ["prompt", "negative"].map(|key| runs["unipc4"][key].as_str().expect("a prompt"));
     let golden = SafeTensors::deserialize(&bytes).expect("golden").tensor("frames.unipc4").expect("frames");
     let scratch = Scratch::new();
     let folder = scratch.path("frames/");
     let model = fixtures().join("checkpoints/b");
     let output = generate(&[
-        "-m", model.to_str().expect("unicode"), "-p", &notes["prompt"], "-n", &notes["negative"], "--size", "80x48", "--frames",
+        "-m", model.to_str().expect("unicode"), "-p", prompt, "-n", negative, "--size", "80x48", "--frames",
         "5", "-t", "4", "-s", "42", "-o", &folder,
     ]);
     succeeds(&output);
