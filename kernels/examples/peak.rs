@@ -3,7 +3,9 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use zoetrope_kernels::{Activation, Conv3d, Exec, Level, Stored, conv3d, linear, probe};
+use zoetrope_kernels::{
+    Activation, Attention, AttentionBias, Conv3d, Exec, Level, Stored, attention, conv3d, linear, probe,
+};
 
 fn numbers(count: usize) -> Vec<f32> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
@@ -100,6 +102,27 @@ fn main() {
                     peak,
                     speed,
                 );
+            }
+            for (heads, head_dim, tokens) in
+                [(12, 128, 1024), (12, 128, 4096), (64, 64, 512), (1, 384, 1024), (8, 24, 256)]
+            {
+                let width = heads * head_dim;
+                let shape = Attention {
+                    heads,
+                    head_dim,
+                    queries: tokens,
+                    keys: tokens,
+                    q_stride: width,
+                    kv_stride: width,
+                    out_stride: width,
+                    scale: 1.0 / (head_dim as f32).sqrt(),
+                };
+                let (q, k, v) = (numbers(tokens * width), numbers(tokens * width), numbers(tokens * width));
+                let mut out = vec![0.0; tokens * width];
+                let speed = measure((4 * tokens * tokens * width) as f64, || {
+                    attention(exec, &shape, &q, &k, &v, AttentionBias::None, &mut out);
+                });
+                report(&format!("{level}: attention {heads} heads x {tokens} x {head_dim}"), peak, speed);
             }
         }
     });
