@@ -77,7 +77,8 @@ pub fn attention(exec: Exec, s: &Attention, q: &[f32], k: &[f32], v: &[f32], bia
         return;
     }
     // Blocks of equal size, whose number depends on the shape alone.
-    let even = |all: usize, most: usize, unit: usize| all.div_ceil(all.div_ceil(most).max(1)).max(1).next_multiple_of(unit);
+    let even =
+        |all: usize, most: usize, unit: usize| all.div_ceil(all.div_ceil(most).max(1)).max(1).next_multiple_of(unit);
     let queries = even(s.queries, (BLOCK / s.head_dim).clamp(128, 256), NR);
     let keys = even(s.keys, (BLOCK / s.head_dim).clamp(48, 192), MR);
     let plan = Plan { queries, keys, dims: s.head_dim.next_multiple_of(MR) };
