@@ -1,9 +1,13 @@
 //! How near the kernels come to the peak of one thread: `cargo run --release -p zoetrope-kernels --example peak`.
+//!
+//! Words after `--` choose the lines that contain them all.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use zoetrope_kernels::{Activation, Conv3d, Exec, Level, Stored, conv3d, linear, probe};
+use zoetrope_kernels::{
+    Activation, Attention, AttentionBias, Conv3d, Exec, Level, Stored, attention, conv3d, linear, probe,
+};
 
 fn numbers(count: usize) -> Vec<f32> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
@@ -16,8 +20,8 @@ fn numbers(count: usize) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
-fn bf16(numbers: &[f32]) -> Vec<u8> {
-    numbers.iter().flat_map(|&x| half::bf16::from_f32(x).to_le_bytes()).collect()
+fn bf16(count: usize) -> Vec<u8> {
+    numbers(count).iter().flat_map(|&x| half::bf16::from_f32(x).to_le_bytes()).collect()
 }
 
 /// Seconds that this thread has run for, so that what else the machine does counts less; time itself where unknown.
@@ -43,64 +47,97 @@ fn measure(flop: f64, mut run: impl FnMut()) -> f64 {
     flop / best / 1e9
 }
 
-fn report(name: &str, peak: f64, speed: f64) {
-    println!("{name:46} {speed:7.1} GFLOP/s {:5.1} %", 100.0 * speed / peak);
+/// One level's lines.
+struct Lines<'a> {
+    exec: Exec<'a>,
+    words: &'a [String],
+    peak: f64,
+}
+
+impl Lines<'_> {
+    fn line(&self, name: &str, flop: usize, run: impl FnMut()) {
+        let name = format!("{}: {name}", self.exec.level);
+        if self.words.iter().all(|word| name.contains(word.as_str())) {
+            let speed = measure(flop as f64, run);
+            println!("{name:50} {speed:7.1} GFLOP/s {:5.1} %", 100.0 * speed / self.peak);
+        }
+    }
+
+    fn linear(&self, rows: usize, k: usize, n: usize) {
+        let (x, w, bias, mut out) = (numbers(rows * k), bf16(n * k), numbers(n), vec![0.0; rows * n]);
+        self.line(&format!("linear {rows} x {k} x {n} bf16"), 2 * rows * k * n, || {
+            linear(self.exec, &x, Stored::BF16(&w), rows, k, n, Some(&bias), Activation::None, &mut out);
+        });
+    }
+
+    /// A causal convolution of some frames after two earlier ones.
+    fn conv3d(&self, in_channels: usize, out_channels: usize, frames: usize, size: usize) {
+        let s = Conv3d {
+            frames,
+            height: size,
+            width: size,
+            in_channels,
+            out_channels,
+            kernel: [3; 3],
+            stride: [1; 3],
+            tail_frames: 2,
+            pad_front: 0,
+            pad: [1; 4],
+        };
+        let (pixels, taps) = (size * size, 27);
+        let (x, tail) = (numbers(frames * pixels * in_channels), numbers(2 * pixels * in_channels));
+        let (w, bias) = (bf16(out_channels * in_channels * taps), numbers(out_channels));
+        let mut out = vec![0.0; frames * pixels * out_channels];
+        let name = format!("conv3d {in_channels} -> {out_channels} at {frames} x {size} x {size} bf16");
+        self.line(&name, 2 * taps * in_channels * out_channels * frames * pixels, || {
+            conv3d(self.exec, &s, &x, &tail, Stored::BF16(&w), Some(&bias), &mut out);
+        });
+    }
+
+    fn attention(&self, heads: usize, tokens: usize, head_dim: usize) {
+        let width = heads * head_dim;
+        let s = Attention {
+            heads,
+            head_dim,
+            queries: tokens,
+            keys: tokens,
+            q_stride: width,
+            kv_stride: width,
+            out_stride: width,
+            scale: 1.0 / (head_dim as f32).sqrt(),
+        };
+        let (q, k, v) = (numbers(tokens * width), numbers(tokens * width), numbers(tokens * width));
+        let mut out = vec![0.0; tokens * width];
+        self.line(&format!("attention {heads} heads x {tokens} x {head_dim}"), 4 * tokens * tokens * width, || {
+            attention(self.exec, &s, &q, &k, &v, AttentionBias::None, &mut out);
+        });
+    }
 }
 
 fn main() {
     let stop = AtomicBool::new(false);
+    let words: Vec<String> = std::env::args().skip(1).collect();
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool of one thread");
-    let only = std::env::args().nth(1).unwrap_or_default();
     one.install(|| {
         for &level in Level::available() {
-            if !level.to_string().starts_with(&only) {
-                continue;
-            }
             let exec = Exec { level, stop: &stop };
             let rounds = 10_000_000;
             let peak = measure(probe(exec, 1) as f64 * rounds as f64, || _ = probe(exec, rounds));
-            report(&format!("{level}: peak, registers only"), peak, peak);
-            for (rows, k, n) in [
-                (768, 1536, 1536),
-                (768, 8960, 1536),
-                (768, 1536, 8960),
-                (77, 1536, 1536),
-                (16, 1536, 1536),
-                (1, 1536, 1536),
-            ] {
-                let (x, w, bias) = (numbers(rows * k), bf16(&numbers(n * k)), numbers(n));
-                let mut out = vec![0.0; rows * n];
-                let speed = measure((2 * rows * k * n) as f64, || {
-                    linear(exec, &x, Stored::BF16(&w), rows, k, n, Some(&bias), Activation::None, &mut out);
-                });
-                report(&format!("{level}: linear {rows} x {k} x {n} bf16"), peak, speed);
+            println!("{level}: multiply and add in registers: {peak:.1} GFLOP/s");
+            let lines = Lines { exec, words: &words, peak };
+            for rows in [768, 77, 16, 1] {
+                lines.linear(rows, 1536, 1536);
             }
-            for (channels, frames, size) in [(96, 4, 128), (192, 4, 64), (384, 1, 32)] {
-                let shape = Conv3d {
-                    frames,
-                    height: size,
-                    width: size,
-                    in_channels: channels,
-                    out_channels: channels,
-                    kernel: [3; 3],
-                    stride: [1; 3],
-                    tail_frames: 2,
-                    pad_front: 0,
-                    pad: [1; 4],
-                };
-                let frame = size * size * channels;
-                let (x, tail, bias) = (numbers(frames * frame), numbers(2 * frame), numbers(channels));
-                let w = bf16(&numbers(channels * channels * 27));
-                let mut out = vec![0.0; frames * frame];
-                let speed = measure((2 * 27 * channels * frames * frame) as f64, || {
-                    conv3d(exec, &shape, &x, &tail, Stored::BF16(&w), Some(&bias), &mut out);
-                });
-                report(
-                    &format!("{level}: conv3d {channels} -> {channels} at {frames} x {size} x {size} bf16"),
-                    peak,
-                    speed,
-                );
-            }
+            lines.linear(768, 8960, 1536);
+            lines.linear(768, 1536, 8960);
+            lines.conv3d(96, 96, 4, 128);
+            lines.conv3d(192, 192, 4, 64);
+            lines.conv3d(384, 384, 1, 32);
+            lines.conv3d(96, 3, 4, 64);
+            lines.attention(12, 1024, 128);
+            lines.attention(64, 512, 64);
+            lines.attention(1, 1024, 384);
+            lines.attention(8, 256, 24);
         }
     });
 }

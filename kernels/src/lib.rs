@@ -2,6 +2,7 @@
 
 mod activation;
 mod arch;
+mod attention;
 mod conv3d;
 mod elementwise;
 mod embedding;
@@ -20,6 +21,7 @@ mod tasks;
 mod testing;
 
 pub use activation::activate;
+pub use attention::{Attention, AttentionBias, attention};
 pub use conv3d::{Conv3d, conv3d};
 pub use elementwise::{add, affine, clamp, gated_add, modulate, mul};
 pub use embedding::embedding;

@@ -39,16 +39,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// `if a > b { a } else { b }`: `b` when either is not a number.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
-    /// Square root.
-    fn sqrt(self, a: Self::V) -> Self::V;
     /// The nearest integer, ties to even.
     fn round(self, a: Self::V) -> Self::V;
     /// `2^n` of lanes that hold integers in `-126..=127`, by exponent bits; anything else gives unspecified lanes.
     fn pow2(self, n: Self::V) -> Self::V;
-    /// Each pair's first lane, twice: `[a0, a0, a2, a2, ..]`.
-    fn dup_even(self, a: Self::V) -> Self::V;
-    /// Each pair's second lane, twice: `[a1, a1, a3, a3, ..]`.
-    fn dup_odd(self, a: Self::V) -> Self::V;
     /// Each pair's lanes exchanged: `[a1, a0, a3, a2, ..]`.
     fn swap_pairs(self, a: Self::V) -> Self::V;
     /// Lane `j` of result `i` is lane `i` of input `j`.
@@ -90,12 +84,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         let [a, b, c, d, e, f, g, h] = self.to_array(v);
         ((a + e) + (c + g)) + ((b + f) + (d + h))
     }
-
-    /// The greatest lane; lanes that are not a number are passed over.
-    #[inline(always)]
-    fn max_lane(self, v: Self::V) -> f32 {
-        self.to_array(v).into_iter().fold(f32::NEG_INFINITY, f32::max)
-    }
 }
 
 /// A kernel's body, generic over the instructions that it will be compiled for.
@@ -130,17 +118,13 @@ mod tests {
             assert_eq!(s.to_array(s.min(va, vb)), zip(f32::min));
             assert_eq!(s.to_array(s.max(va, vb)), zip(f32::max));
             assert_eq!(s.to_array(s.round(va)), a.map(f32::round_ties_even));
-            assert_eq!(s.to_array(s.sqrt(s.load(&b.map(f32::abs)))), b.map(|x| x.abs().sqrt()));
             let near = |got: [f32; 8], want: [f32; 8]| (0..8).all(|i| (got[i] - want[i]).abs() <= 1e-6 * want[i].abs());
             assert!(near(s.to_array(s.fma(va, vb, vb)), zip(|a, b| a.mul_add(b, b))));
             assert!(near(s.to_array(s.neg_fma(va, vb, vb)), zip(|a, b| (-a).mul_add(b, b))));
-            assert_eq!(s.to_array(s.dup_even(va)), [a[0], a[0], a[2], a[2], a[4], a[4], a[6], a[6]]);
-            assert_eq!(s.to_array(s.dup_odd(va)), [a[1], a[1], a[3], a[3], a[5], a[5], a[7], a[7]]);
             assert_eq!(s.to_array(s.swap_pairs(va)), [a[1], a[0], a[3], a[2], a[5], a[4], a[7], a[6]]);
             let exponents = [-126.0, -1.0, 0.0, 1.0, 23.0, 64.0, 126.0, 127.0];
             assert_eq!(s.to_array(s.pow2(s.load(&exponents))), exponents.map(|n| n.exp2()));
             assert_eq!(s.sum(va), a.iter().sum::<f32>());
-            assert_eq!(s.max_lane(va), 7.5);
             let rows: [[f32; 8]; 8] = std::array::from_fn(|i| std::array::from_fn(|j| (8 * i + j) as f32));
             let columns = s.transpose(rows.map(|r| s.load(&r))).map(|v| s.to_array(v));
             for (i, column) in columns.iter().enumerate() {

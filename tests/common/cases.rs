@@ -265,6 +265,9 @@ pub const CONV3D: &[Conv3d] = &[
     conv([2, 4, 3], [5, 7], [2, 4, 3], [1, 2, 1], [1, 1], [3, 0, 1, 2], F32, false),
     conv([1, 1, 1], [4, 4], [3, 3, 3], [1, 1, 1], [2, 0], [1; 4], F32, true),
     conv([1, 2, 1], [1, 1], [3, 5, 5], [1, 1, 1], [2, 0], [2; 4], F32, true),
+    // Frames that see nothing but zeros, under one tap and under several.
+    conv([1, 2, 3], [4, 5], [1, 1, 1], [1, 1, 1], [2, 0], [0; 4], F32, true),
+    conv([1, 3, 2], [4, 5], [1, 3, 3], [1, 1, 1], [1, 0], [1; 4], BF16, false),
     // More channels than a block of the kernel holds.
     conv([1, 3, 4], [300, 20], [3, 3, 3], [1, 1, 1], [1, 1], [1; 4], BF16, true),
 ];

@@ -136,11 +136,6 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn sqrt(self, a: F32x8) -> F32x8 {
-        F32x8(intrinsics!(_mm256_sqrt_ps(a.0)))
-    }
-
-    #[inline(always)]
     fn round(self, a: F32x8) -> F32x8 {
         F32x8(intrinsics!(_mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a.0)))
     }
@@ -152,16 +147,6 @@ impl Simd for Avx2 {
             let bits = _mm256_castps_si256(_mm256_add_ps(n.0, _mm256_set1_ps(12_582_912.0 + 127.0)));
             _mm256_castsi256_ps(_mm256_slli_epi32::<23>(bits))
         }))
-    }
-
-    #[inline(always)]
-    fn dup_even(self, a: F32x8) -> F32x8 {
-        F32x8(intrinsics!(_mm256_moveldup_ps(a.0)))
-    }
-
-    #[inline(always)]
-    fn dup_odd(self, a: F32x8) -> F32x8 {
-        F32x8(intrinsics!(_mm256_movehdup_ps(a.0)))
     }
 
     #[inline(always)]

@@ -73,11 +73,6 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn sqrt(self, a: f32x8) -> f32x8 {
-        a.sqrt()
-    }
-
-    #[inline(always)]
     fn round(self, a: f32x8) -> f32x8 {
         a.round_ties_even()
     }
@@ -87,18 +82,6 @@ impl Simd for Portable {
         // 1.5 * 2^23 + 127 leaves the biased exponent in the low bits of the sum.
         let bits: u32x8 = bytemuck::cast(n + f32x8::splat(12_582_912.0 + 127.0));
         bytemuck::cast(bits << 23_u32)
-    }
-
-    #[inline(always)]
-    fn dup_even(self, a: f32x8) -> f32x8 {
-        let a = a.to_array();
-        f32x8::new(std::array::from_fn(|i| a[i & !1]))
-    }
-
-    #[inline(always)]
-    fn dup_odd(self, a: f32x8) -> f32x8 {
-        let a = a.to_array();
-        f32x8::new(std::array::from_fn(|i| a[i | 1]))
     }
 
     #[inline(always)]

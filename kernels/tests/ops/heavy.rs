@@ -2,7 +2,7 @@
 
 use zoetrope_kernels as kernels;
 
-use super::common::cases::{LINEAR, Linear};
+use super::common::cases::{CONV3D, Conv3d, LINEAR, Linear};
 use super::{NEVER, activation, into, judge, levels, stored};
 
 pub fn linear(case: &Linear) {
@@ -15,9 +15,34 @@ pub fn linear(case: &Linear) {
     });
 }
 
+pub fn conv3d(case: &Conv3d) {
+    let (x, tail, w, bias, s) = (case.x(), case.tail(), case.w(), case.bias(), &case.sizes);
+    let conv = kernels::Conv3d {
+        frames: s.frames,
+        height: s.height,
+        width: s.width,
+        in_channels: s.in_channels,
+        out_channels: s.out_channels,
+        kernel: s.kernel,
+        stride: s.stride,
+        tail_frames: s.tail_frames,
+        pad_front: s.pad_front,
+        pad: s.pad,
+    };
+    let want = case.want();
+    judge(case, &want, s.out_channels, case.limit(), |exec| {
+        into(want.len(), |out| kernels::conv3d(exec, &conv, &x, &tail, stored(&w), bias.as_deref(), out))
+    });
+}
+
 #[test]
 fn linear_of_every_case() {
     LINEAR.iter().for_each(linear);
+}
+
+#[test]
+fn conv3d_of_every_case() {
+    CONV3D.iter().for_each(conv3d);
 }
 
 /// One NaN in a row of x reaches that row of the result and no other.

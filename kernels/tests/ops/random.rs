@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::common::cases::{Channels, Interleave, Linear, Patches, Rope, Rows, Upsample};
+use super::common::cases::{Channels, Conv3d, Interleave, Linear, Patches, Rope, Rows, Upsample};
 use super::common::data::{Fill, Storage};
-use super::common::reference::Act;
+use super::common::reference::{Act, Conv3dSizes};
 use super::{heavy, layout, rows};
 
 fn storage() -> impl Strategy<Value = Storage> {
@@ -19,6 +19,31 @@ fn act() -> impl Strategy<Value = Act> {
 fn linear() -> impl Strategy<Value = Linear> {
     (0usize..40, 1usize..90, 1usize..60, storage(), any::<bool>(), act())
         .prop_map(|(rows, k, n, storage, bias, act)| Linear { rows, k, n, storage, bias, act, fill: Fill::Normal })
+}
+
+fn conv3d() -> impl Strategy<Value = Conv3d> {
+    let image = (1usize..4, 1usize..7, 1usize..9);
+    let channels = (1usize..20, 1usize..20);
+    let kernel = (1usize..4, 1usize..4, 1usize..4);
+    let stride = (1usize..3, 1usize..3, 1usize..3);
+    let padding = (0usize..3, 0usize..3, [0usize..3, 0usize..3, 0usize..3, 0usize..3]);
+    (image, channels, kernel, stride, padding, storage(), any::<bool>())
+        .prop_map(|((frames, height, width), (in_channels, out_channels), kernel, stride, padding, storage, bias)| {
+            let sizes = Conv3dSizes {
+                frames,
+                height,
+                width,
+                in_channels,
+                out_channels,
+                kernel: kernel.into(),
+                stride: stride.into(),
+                pad_front: padding.0,
+                tail_frames: padding.1,
+                pad: padding.2,
+            };
+            Conv3d { sizes, storage, bias }
+        })
+        .prop_filter("at least one position for the kernel", |case| case.sizes.out().iter().all(|&n| n > 0))
 }
 
 fn any_rows() -> impl Strategy<Value = Rows> {
@@ -44,6 +69,11 @@ proptest! {
     #[test]
     fn any_linear(case in linear()) {
         heavy::linear(&case);
+    }
+
+    #[test]
+    fn any_conv3d(case in conv3d()) {
+        heavy::conv3d(&case);
     }
 
     #[test]
