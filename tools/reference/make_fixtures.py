@@ -8,17 +8,16 @@ one fixture can be made again without touching the others.
 
 import argparse
 import json
-import math
 import pathlib
 import shutil
 import tempfile
-import zlib
 
 import together  # noqa: F401
 
 import small_tokenizer
 import torch
 import wan
+import weights
 from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from diffusers import WanTransformer3DModel
 from safetensors.torch import load_file, save_file
@@ -184,30 +183,13 @@ FIXTURES = {
 
 def normal(fixture, name, shape):
     """Normal values that depend on the fixture's and the tensor's name alone."""
-    generator = torch.Generator("cpu").manual_seed(zlib.crc32(f"{fixture}/{name}".encode()))
+    generator = torch.Generator("cpu").manual_seed(weights.seed(fixture, name))
     return torch.randn(shape, generator=generator, dtype=torch.float32)
 
 
 def weight(fixture, name, shape, d_kv=1):
-    """A value for one parameter: activations stay O(1), attention is far from uniform, gates and biases matter."""
-    z = normal(fixture, name, shape)
-    leaf = name.rsplit(".", 1)[-1]
-    if leaf == "gamma" or (leaf == "weight" and ("norm" in name)):
-        gain = 1.0 + 0.2 * z
-        return gain * 1.3 if "norm_q" in name or "norm_k" in name else gain
-    if leaf == "scale_shift_table":
-        return 0.4 * z
-    if leaf == "bias":
-        return 0.1 * z
-    if "relative_attention_bias" in name or "shared" in name or "embed_tokens" in name:
-        return z
-    fan_in = math.prod(shape[1:])
-    scale = fan_in**-0.5
-    if name.endswith("SelfAttention.q.weight"):
-        scale *= 1.5 * d_kv**-0.5
-    if "to_qkv" in name:
-        scale *= 1.3
-    return z * scale
+    mean, deviation = weights.rule(name, shape, d_kv)
+    return mean + deviation * normal(fixture, name, shape)
 
 
 def fill(fixture, model, d_kv=1):
@@ -326,6 +308,11 @@ def write_checkpoint(fixture, spec):
     else:
         scheduler = FlowMatchEulerDiscreteScheduler(shift=spec["shift"])
     scheduler.save_config(folder / "scheduler")
+    if spec.get("published"):
+        path = folder / "scheduler" / "scheduler_config.json"
+        later = ("shift_terminal", "sigma_max", "sigma_min", "time_shift_type", "use_dynamic_shifting")
+        raw = {k: v for k, v in json.loads(path.read_text()).items() if k not in later}
+        write_json(path, raw | {"_diffusers_version": "0.33.0.dev0"})
     write_json(
         folder / "model_index.json",
         {
@@ -382,9 +369,9 @@ def golden(fixture, spec, folder):
     out["vae.video"] = wan.decode(pipe, out["vae.latent"])
     runs = runs_of(spec)
     for i, (name, values) in enumerate(runs.items()):
-        out["noise" if i == 0 else f"noise.{name}"] = wan.noise(pipe, values)
-        latents, frames = wan.generate(pipe, values)
-        out[f"latents.{name}"], out[f"frames.{name}"] = latents, torch.from_numpy(frames)
+        out["noise" if i == 0 else f"noise.{name}"] = wan.noise(spec["vae"]["z_dim"], values, pipe.vae.config)
+        out[f"latents.{name}"] = wan.sample(pipe, values)
+        out[f"frames.{name}"] = torch.from_numpy(wan.pixels(wan.decode(pipe, out[f"latents.{name}"])))
     out = {name: tensor.contiguous() for name, tensor in out.items()}
     for name, tensor in out.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
@@ -415,9 +402,9 @@ def against_f64(folder, spec, out):
         errors["vae.video"] = wan.relative(out["vae.video"], wan.decode(pipe, out["vae.latent"].double()))
         for i, (name, values) in enumerate(runs_of(spec).items()):
             start = out["noise" if i == 0 else f"noise.{name}"]
-            latents, frames = wan.generate(pipe, values, start.double())
+            latents = wan.sample(pipe, values, start.double())
             errors[f"latents.{name}"] = wan.relative(out[f"latents.{name}"], latents)
-            off = (torch.from_numpy(frames).int() - out[f"frames.{name}"].int()).abs()
+            off = (torch.from_numpy(wan.pixels(wan.decode(pipe, latents))).int() - out[f"frames.{name}"].int()).abs()
             errors[f"frames.{name} beyond 1/255"] = float((off > 1).float().mean())
     return errors
 

@@ -15,7 +15,7 @@ import diffusers  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
-from diffusers import WanPipeline  # noqa: E402
+from diffusers import AutoencoderKLWan, WanPipeline  # noqa: E402
 
 diffusers.utils.logging.set_verbosity_error()
 diffusers.utils.logging.disable_progress_bar()
@@ -26,17 +26,29 @@ logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 TEXT_LENGTH = 512
 
 
-def open_pipeline(folder):
-    """The folder's WanPipeline with every weight widened to f32."""
+def open_pipeline(folder, parts=("text_encoder", "transformer", "vae")):
+    """The folder's WanPipeline with every weight widened to f32; parts that are not asked for stay unread."""
     if diffusers.__version__ != "0.42.1":
         raise SystemExit(f"diffusers 0.42.1 is the reference, this is {diffusers.__version__}")
-    pipe = WanPipeline.from_pretrained(str(folder), torch_dtype=torch.float32, local_files_only=True)
+    absent = {p: None for p in ("text_encoder", "transformer", "vae") if p not in parts}
+    pipe = WanPipeline.from_pretrained(str(folder), torch_dtype=torch.float32, local_files_only=True, **absent)
     pipe.set_progress_bar_config(disable=True)
+    if "vae" in absent:
+        config = vae_config(folder)
+        pipe.vae_scale_factor_temporal = config["scale_factor_temporal"]
+        pipe.vae_scale_factor_spatial = config["scale_factor_spatial"]
+        return pipe
     # A folder without the VAE's encoder leaves it without storage, and the pipeline asks it for its device.
     for part in (pipe.vae.encoder, pipe.vae.quant_conv):
         if any(p.is_meta for p in part.parameters()):
             part.to_empty(device="cpu")
     return pipe
+
+
+def vae_config(folder):
+    """The VAE's configuration with diffusers' defaults for absent keys, no weight read."""
+    with torch.device("meta"):
+        return AutoencoderKLWan.from_config(AutoencoderKLWan.load_config(folder, subfolder="vae")).config
 
 
 def token_ids(pipe, prompt):
@@ -66,10 +78,10 @@ def decode(pipe, latent):
     return video[0].permute(1, 2, 3, 0).contiguous()
 
 
-def generate(pipe, run, start=None):
-    """A whole run of the pipeline: (final normalised latents [C, T, H, W], frames u8 [T, H, W, 3]).
+def sample(pipe, run, start=None, texts=None):
+    """The run's final normalised latents [C, T, H, W].
 
-    `start` [C, T, H, W] replaces the seed's noise.
+    `start` [C, T, H, W] replaces the seed's noise, `texts` (cond, uncond), each [512, D], the text encoder.
     """
     last = {}
 
@@ -77,9 +89,12 @@ def generate(pipe, run, start=None):
         last["latents"] = tensors["latents"]
         return {}
 
-    frames = pipe(
-        prompt=run["prompt"],
-        negative_prompt=run["negative"],
+    if texts is None:
+        text = dict(prompt=run["prompt"], negative_prompt=run["negative"])
+    else:
+        text = dict(prompt_embeds=texts[0][None], negative_prompt_embeds=texts[1][None])
+    pipe(
+        **text,
         height=run["height"],
         width=run["width"],
         num_frames=run["frames"],
@@ -88,26 +103,26 @@ def generate(pipe, run, start=None):
         generator=torch.Generator("cpu").manual_seed(run["seed"]),
         latents=None if start is None else start[None],
         max_sequence_length=TEXT_LENGTH,
-        output_type="np",
+        output_type="latent",
         callback_on_step_end=keep,
-    ).frames[0]
-    return last["latents"][0].contiguous(), np.rint(frames * 255.0).astype(np.uint8)
-
-
-def noise_shape(pipe, run):
-    """[C, T, H, W] of the latent of a run."""
-    config = pipe.vae.config
-    return (
-        pipe.transformer.config.in_channels,
-        (run["frames"] - 1) // config.scale_factor_temporal + 1,
-        run["height"] // config.scale_factor_spatial,
-        run["width"] // config.scale_factor_spatial,
     )
+    return last["latents"][0].contiguous()
 
 
-def noise(pipe, run):
-    """The start noise of a run, [C, T, H, W]."""
-    shape = (1, *noise_shape(pipe, run))
+def pixels(video):
+    """u8 frames of a video in -1..1, as the pipeline's image output rounds them (half to even)."""
+    return ((video / 2 + 0.5).clamp(0, 1).numpy() * 255).round().astype(np.uint8)
+
+
+def noise(channels, run, config):
+    """The start noise of a run, [C, T, H, W], the VAE's configuration given."""
+    shape = (
+        1,
+        channels,
+        (run["frames"] - 1) // config["scale_factor_temporal"] + 1,
+        run["height"] // config["scale_factor_spatial"],
+        run["width"] // config["scale_factor_spatial"],
+    )
     return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(run["seed"]), dtype=torch.float32)[0]
 
 
