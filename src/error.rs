@@ -67,7 +67,9 @@ pub enum Error {
         why: String,
     },
     /// A buffer does not fit into the memory budget.
-    #[error("out of memory: {asked} bytes asked for, the budget is {budget} bytes; a smaller size or fewer frames need less")]
+    #[error(
+        "out of memory: {asked} bytes asked for, the budget is {budget} bytes; a smaller size or fewer frames need less"
+    )]
     OutOfMemory {
         /// Bytes asked for.
         asked: u64,
