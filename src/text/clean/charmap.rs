@@ -17,7 +17,7 @@ impl Charmap {
         // Latin-1 is the table that every unassigned place falls back to.
         let mut high: [char; 128] = std::array::from_fn(|i| char::from(0x80 + i as u8));
         high.iter_mut().zip(table.chars()).for_each(|(slot, c)| *slot = c);
-        let bytes = high.iter().zip(0x80..).map(|(&c, byte)| (c, byte)).collect();
+        let bytes = high.iter().zip(0x80..=0xff).map(|(&c, byte)| (c, byte)).collect();
         Self { high, bytes, sloppy }
     }
 

@@ -14,7 +14,8 @@ static NAMED: LazyLock<HashMap<&'static str, &'static str>> =
 
 /// Names in capitals of characters whose names have none, where that is not a name of its own: `&EACUTE;` is É.
 static SHOUTED: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
-    let lower = NAMED.iter().filter(|(name, _)| name.ends_with(';') && !name.contains(|c: char| c.is_ascii_uppercase()));
+    let lower =
+        NAMED.iter().filter(|(name, _)| name.ends_with(';') && !name.contains(|c: char| c.is_ascii_uppercase()));
     lower
         .map(|(name, characters)| (name.to_ascii_uppercase(), characters.to_uppercase()))
         .filter(|(name, _)| unescape(&format!("&{name}")) == format!("&{name}"))
@@ -67,10 +68,7 @@ pub(super) fn resolve_closed(text: &str) -> Cow<'_, str> {
 }
 
 /// Replaces every reference that `read` knows; it gets the text after an ampersand and answers with characters and length.
-fn replace_references<'a>(
-    text: &'a str,
-    read: impl Fn(&str) -> Option<(Cow<'static, str>, usize)>,
-) -> Cow<'a, str> {
+fn replace_references<'a>(text: &'a str, read: impl Fn(&str) -> Option<(Cow<'static, str>, usize)>) -> Cow<'a, str> {
     if !text.contains('&') {
         return text.into();
     }

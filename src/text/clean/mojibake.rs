@@ -193,7 +193,8 @@ fn clue(c: char) -> Clue {
                 match byte {
                     0x80..=0xbf => {
                         clue.tail = true;
-                        clue.strict_tail = !matches!(c, '–' | '—' | '―' | '‘' | '’' | '‚' | '“' | '”' | '„' | '•' | '…');
+                        clue.strict_tail =
+                            !matches!(c, '–' | '—' | '―' | '‘' | '’' | '‚' | '“' | '”' | '„' | '•' | '…');
                     }
                     0xc2..=0xdf => clue.follow = 1,
                     0xe0..=0xef => clue.follow = 2,
@@ -270,7 +271,9 @@ mod tests {
         assert_eq!(decode_variants(b"a\xc0\x80b").as_deref(), Some("a\0b"));
         assert_eq!(decode_variants(b"\xed\xa0\xbd\xed\xb8\x8d").as_deref(), Some("😍"));
         assert_eq!(decode_variants("한 Ω 漢 😍".as_bytes()).as_deref(), Some("한 Ω 漢 😍"));
-        for broken in [&b"\xed\xa0\xbd"[..], b"\xc0", b"\xc0a", b"\xed\xa0\xbd\xed\xb8", b"\x80", b"\xf0\x9f\x98", b"\xff"] {
+        for broken in
+            [&b"\xed\xa0\xbd"[..], b"\xc0", b"\xc0a", b"\xed\xa0\xbd\xed\xb8", b"\x80", b"\xf0\x9f\x98", b"\xff"]
+        {
             assert_eq!(decode_variants(broken), None, "{broken:x?}");
         }
     }
