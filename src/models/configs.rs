@@ -1,9 +1,7 @@
 //! The configurations of a pipeline's models, and that they fit together.
 
 use super::check::Check;
-use super::umt5::Umt5Config;
-use super::wan::WanConfig;
-use super::wan_vae::WanVaeConfig;
+use super::{umt5, wan, wan_vae};
 use crate::error::Result;
 use crate::weights::Checkpoint;
 
@@ -11,11 +9,11 @@ use crate::weights::Checkpoint;
 #[derive(Clone, Debug)]
 pub struct Configs {
     /// The text encoder's.
-    pub text_encoder: Umt5Config,
+    pub text_encoder: umt5::Config,
     /// The transformer's.
-    pub transformer: WanConfig,
+    pub transformer: wan::Config,
     /// The autoencoder's.
-    pub vae: WanVaeConfig,
+    pub vae: wan_vae::Config,
 }
 
 impl Configs {
@@ -26,9 +24,9 @@ impl Configs {
     /// the others.
     pub fn read(checkpoint: &Checkpoint) -> Result<Self> {
         let configs = Self {
-            text_encoder: Umt5Config::read(&checkpoint.config_path("text_encoder"))?,
-            transformer: WanConfig::read(&checkpoint.config_path("transformer"))?,
-            vae: WanVaeConfig::read(&checkpoint.config_path("vae"))?,
+            text_encoder: umt5::Config::read(&checkpoint.config_path("text_encoder"))?,
+            transformer: wan::Config::read(&checkpoint.config_path("transformer"))?,
+            vae: wan_vae::Config::read(&checkpoint.config_path("vae"))?,
         };
         let file = checkpoint.config_path("transformer");
         let check = Check { file: &file };

@@ -109,11 +109,11 @@ impl Component {
         }
         let range = entry.range.clone();
         let bytes = match self.mapping {
-            Mapping::Map => Bytes::Mapped(Arc::clone(data), range),
+            Mapping::Map => Bytes::mapped(Arc::clone(data), range),
             Mapping::Read => {
                 let bytes = data.read(range.start as u64..range.end as u64)?;
                 data.check_unchanged()?;
-                Bytes::Owned(Arc::new(bytes))
+                Bytes::owned(bytes)
             }
         };
         Ok(Weight::new(name.to_owned(), Arc::clone(path), dtype, Shape::new(&entry.dims), bytes))

@@ -32,8 +32,14 @@ pub struct Checkpoint {
     folder: PathBuf,
     mapping: Mapping,
     index: Arc<Map<String, Value>>,
-    /// The full hash and the files, with sizes and times, that it is of.
-    hashed: Arc<Mutex<Option<(Vec<Part>, String)>>>,
+    hashed: Arc<Mutex<Option<Hashed>>>,
+}
+
+/// A full hash and the files, with sizes and times, that it is of.
+#[derive(Debug)]
+struct Hashed {
+    parts: Vec<Part>,
+    hash: String,
 }
 
 impl Checkpoint {
@@ -123,14 +129,11 @@ impl Checkpoint {
     pub fn full_hash(&self) -> Result<String> {
         let parts = self.parts()?;
         let mut hashed = self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, hash)) = &*hashed
-            && *of == parts
-        {
-            return Ok(hash.clone());
+        if let Some(known) = hashed.as_ref().filter(|known| known.parts == parts) {
+            return Ok(known.hash.clone());
         }
         let hash = hash::full(&parts)?;
-        *hashed = Some((parts, hash.clone()));
-        Ok(hash)
+        Ok(hashed.insert(Hashed { parts, hash }).hash.clone())
     }
 
     /// All files that are read, in a fixed order.

@@ -79,11 +79,6 @@ impl DataFile {
         self.stamp
     }
 
-    /// The mapped bytes of `range`; `None` when the file is not mapped or does not reach so far.
-    pub(super) fn mapped(&self, range: Range<usize>) -> Option<&[u8]> {
-        self.map.as_ref()?.get(range)
-    }
-
     /// A copy of the bytes in `range`. The caller has held `range` against [`Self::len`], so that what is allocated
     /// here is never more than the file holds.
     pub(super) fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
@@ -147,20 +142,41 @@ fn map_all(file: &File, len: u64) -> io::Result<Mmap> {
     unsafe { MmapOptions::new().len(len).map(file) }
 }
 
-/// The bytes of one tensor.
+/// The bytes of one tensor, or of some of its rows.
 #[derive(Clone)]
-pub(super) enum Bytes {
-    /// A range of a mapped file; checked against the map when the value was made.
-    Mapped(Arc<DataFile>, Range<usize>),
-    /// Bytes of our own.
+pub(super) struct Bytes {
+    source: Source,
+    range: Range<usize>,
+}
+
+#[derive(Clone)]
+enum Source {
+    Mapped(Arc<DataFile>),
     Owned(Arc<Vec<u8>>),
 }
 
 impl Bytes {
+    /// A range of a mapped file, which has been checked against its length.
+    pub(super) fn mapped(file: Arc<DataFile>, range: Range<usize>) -> Self {
+        Self { source: Source::Mapped(file), range }
+    }
+
+    /// Bytes of our own.
+    pub(super) fn owned(bytes: Vec<u8>) -> Self {
+        Self { range: 0..bytes.len(), source: Source::Owned(Arc::new(bytes)) }
+    }
+
     pub(super) fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Mapped(file, range) => file.mapped(range.clone()).unwrap_or_default(),
-            Self::Owned(bytes) => bytes,
-        }
+        let all = match &self.source {
+            Source::Mapped(file) => file.map.as_deref().unwrap_or_default(),
+            Source::Owned(bytes) => bytes,
+        };
+        &all[self.range.clone()]
+    }
+
+    /// The part `range` of these bytes, within them.
+    pub(super) fn narrow(&self, range: Range<usize>) -> Self {
+        let start = self.range.start;
+        Self { source: self.source.clone(), range: start + range.start..start + range.end }
     }
 }

@@ -1,6 +1,7 @@
 //! One tensor of a checkpoint.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,7 +49,7 @@ impl Weight {
             let why = format!("{dtype} {shape} takes {takes}, {} were given", bytes.len());
             return Err(Error::tensor(Path::new(MEMORY), &name, why));
         }
-        Ok(Self::new(name, Path::new(MEMORY).into(), dtype, shape, Bytes::Owned(Arc::new(bytes))))
+        Ok(Self::new(name, Path::new(MEMORY).into(), dtype, shape, Bytes::owned(bytes)))
     }
 
     /// A tensor of our own in single precision.
@@ -59,7 +60,7 @@ impl Weight {
         let shape = shape.into();
         assert_eq!(values.len(), shape.numel(), "a weight of shape {shape}");
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self::new(name.into(), Path::new(MEMORY).into(), DType::F32, shape, Bytes::Owned(Arc::new(bytes)))
+        Self::new(name.into(), Path::new(MEMORY).into(), DType::F32, shape, Bytes::owned(bytes))
     }
 
     /// The axis lengths.
@@ -99,6 +100,19 @@ impl Weight {
         let shape = Shape::new(dims);
         assert_eq!(shape.numel(), self.shape.numel(), "{}: {} as {shape}", self.name(), self.shape);
         Self { shape, ..self.clone() }
+    }
+
+    /// The part `range` of the outermost axis, of the same bytes.
+    ///
+    /// # Panics
+    /// If there is no axis, or `range` is not within it.
+    pub fn rows(&self, range: Range<usize>) -> Self {
+        let mut dims = self.shape.dims().to_vec();
+        assert!(range.start <= range.end && range.end <= dims[0], "{}: rows {range:?} of {}", self.name(), self.shape);
+        let row = self.bytes().len() / dims[0].max(1);
+        dims[0] = range.len();
+        let bytes = self.bytes.narrow(range.start * row..range.end * row);
+        Self { shape: Shape::new(&dims), bytes, ..self.clone() }
     }
 
     /// A widened copy of all elements, for small vectors and tables.

@@ -22,7 +22,7 @@ pub fn write_safetensors(path: &Path, tensors: &[(&str, Shape, &[f32])]) -> Resu
     for (name, shape, values) in tensors {
         assert_eq!(values.len(), shape.numel(), "{name} of shape {shape}");
         let start = end;
-        end += values.len() * size_of::<f32>();
+        end += size_of_val(*values);
         let entry = json!({ "dtype": "F32", "shape": shape.dims(), "data_offsets": [start, end] });
         header.insert((*name).to_owned(), entry);
     }

@@ -13,7 +13,7 @@ use crate::weights::json;
 /// encoder's forward pass are passed over.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
-pub struct Umt5Config {
+pub struct Config {
     /// Rows of the embedding.
     pub vocab_size: usize,
     /// Width of the residual stream, and of the text that the transformer gets.
@@ -39,7 +39,7 @@ pub struct Umt5Config {
     model_type: Option<Value>,
 }
 
-impl Default for Umt5Config {
+impl Default for Config {
     fn default() -> Self {
         Self {
             vocab_size: 250_112,
@@ -59,7 +59,7 @@ impl Default for Umt5Config {
     }
 }
 
-impl Umt5Config {
+impl Config {
     /// Reads and validates a `config.json`.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl Umt5Config {
     }
 
     /// The width of queries, keys and values: all heads together.
-    pub fn attention_width(&self) -> usize {
+    pub fn inner_dim(&self) -> usize {
         self.num_heads * self.d_kv
     }
 

@@ -12,7 +12,7 @@ use crate::weights::json;
 /// `config.json` of a WanTransformer3DModel; keys that are absent have diffusers' defaults.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
-pub struct WanConfig {
+pub struct Config {
     /// Latent positions in one token: frames, rows, columns.
     pub patch_size: [usize; 3],
     /// Attention heads.
@@ -45,7 +45,7 @@ pub struct WanConfig {
     class_name: Option<Value>,
 }
 
-impl Default for WanConfig {
+impl Default for Config {
     fn default() -> Self {
         Self {
             patch_size: [1, 2, 2],
@@ -69,7 +69,7 @@ impl Default for WanConfig {
     }
 }
 
-impl WanConfig {
+impl Config {
     /// Reads and validates a `config.json`.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl WanConfig {
     }
 
     /// The width of the residual stream: all heads together.
-    pub fn width(&self) -> usize {
+    pub fn inner_dim(&self) -> usize {
         self.num_attention_heads * self.attention_head_dim
     }
 
@@ -120,7 +120,7 @@ impl WanConfig {
         }
         check.within("num_attention_heads", self.num_attention_heads, WIDTH)?;
         check.within("attention_head_dim", self.attention_head_dim, 2..=4096)?;
-        if self.attention_head_dim % 2 != 0 {
+        if !self.attention_head_dim.is_multiple_of(2) {
             let why = format!("rope turns pairs, so it must be even, found {}", self.attention_head_dim);
             return check.fail("attention_head_dim", why);
         }
@@ -129,7 +129,7 @@ impl WanConfig {
         check.within("out_channels", self.out_channels(), 1..=4096)?;
         check.within("text_dim", self.text_dim, WIDTH)?;
         check.within("freq_dim", self.freq_dim, 2..=1 << 16)?;
-        if self.freq_dim % 2 != 0 {
+        if !self.freq_dim.is_multiple_of(2) {
             let why = format!("half are cosines and half are sines, so it must be even, found {}", self.freq_dim);
             return check.fail("freq_dim", why);
         }

@@ -3,4 +3,5 @@
 mod config;
 mod names;
 
-pub use config::WanConfig;
+pub use config::Config;
+pub use names::name_table;

@@ -1,49 +1,47 @@
 //! Names and shapes of the transformer's tensors, as diffusers' WanTransformer3DModel has them.
 
-use super::WanConfig;
+use super::Config;
 use crate::weights::NameTable;
 
-impl WanConfig {
-    /// The tensors that a transformer of this (validated) configuration has. Matrices are `[out, in]`.
-    pub fn names(&self) -> NameTable {
-        let width = self.width();
-        let mut table = NameTable::new("WanTransformer3DModel");
-        let [t, h, w] = self.patch_size;
-        table.layer("patch_embedding", &[width, self.in_channels, t, h, w]);
+/// The tensors that a transformer of this (validated) configuration has. Matrices are `[out, in]`.
+pub fn name_table(config: &Config) -> NameTable {
+    let width = config.inner_dim();
+    let mut table = NameTable::new("WanTransformer3DModel");
+    let [t, h, w] = config.patch_size;
+    table.layer("patch_embedding", &[width, config.in_channels, t, h, w]);
 
-        table.layer("condition_embedder.time_embedder.linear_1", &[width, self.freq_dim]);
-        table.layer("condition_embedder.time_embedder.linear_2", &[width, width]);
-        table.layer("condition_embedder.time_proj", &[6 * width, width]);
-        table.layer("condition_embedder.text_embedder.linear_1", &[width, self.text_dim]);
-        table.layer("condition_embedder.text_embedder.linear_2", &[width, width]);
+    table.layer("condition_embedder.time_embedder.linear_1", &[width, config.freq_dim]);
+    table.layer("condition_embedder.time_embedder.linear_2", &[width, width]);
+    table.layer("condition_embedder.time_proj", &[6 * width, width]);
+    table.layer("condition_embedder.text_embedder.linear_1", &[width, config.text_dim]);
+    table.layer("condition_embedder.text_embedder.linear_2", &[width, width]);
 
-        table.list("blocks.", self.num_layers, "num_layers");
-        for block in 0..self.num_layers {
-            let block = format!("blocks.{block}");
-            for attention in ["attn1", "attn2"] {
-                for layer in ["to_q", "to_k", "to_v", "to_out.0"] {
-                    table.layer(&format!("{block}.{attention}.{layer}"), &[width, width]);
-                }
-                table.vector(format!("{block}.{attention}.norm_q.weight"), &[width]);
-                table.vector(format!("{block}.{attention}.norm_k.weight"), &[width]);
+    table.list("blocks.", config.num_layers, "num_layers");
+    for block in 0..config.num_layers {
+        let block = format!("blocks.{block}");
+        for attention in ["attn1", "attn2"] {
+            for layer in ["to_q", "to_k", "to_v", "to_out.0"] {
+                table.layer(&format!("{block}.{attention}.{layer}"), &[width, width]);
             }
-            if self.cross_attn_norm {
-                table.vector(format!("{block}.norm2.weight"), &[width]);
-                table.vector(format!("{block}.norm2.bias"), &[width]);
-            }
-            table.layer(&format!("{block}.ffn.net.0.proj"), &[self.ffn_dim, width]);
-            table.layer(&format!("{block}.ffn.net.2"), &[width, self.ffn_dim]);
-            table.vector(format!("{block}.scale_shift_table"), &[1, 6, width]);
+            table.vector(format!("{block}.{attention}.norm_q.weight"), &[width]);
+            table.vector(format!("{block}.{attention}.norm_k.weight"), &[width]);
         }
+        if config.cross_attn_norm {
+            table.vector(format!("{block}.norm2.weight"), &[width]);
+            table.vector(format!("{block}.norm2.bias"), &[width]);
+        }
+        table.layer(&format!("{block}.ffn.net.0.proj"), &[config.ffn_dim, width]);
+        table.layer(&format!("{block}.ffn.net.2"), &[width, config.ffn_dim]);
+        table.vector(format!("{block}.scale_shift_table"), &[1, 6, width]);
+    }
 
-        table.layer("proj_out", &[self.out_channels() * self.patch_volume(), width]);
-        table.vector("scale_shift_table", &[1, 2, width]);
-        for name in ["head.modulation", "model.diffusion_model.head.modulation"] {
-            table.foreign(
+    table.layer("proj_out", &[config.out_channels() * config.patch_volume(), width]);
+    table.vector("scale_shift_table", &[1, 2, width]);
+    for name in ["head.modulation", "model.diffusion_model.head.modulation"] {
+        table.foreign(
                 name,
                 "these are Wan's own names, as repackaged for other programs: use a repository whose name ends in -Diffusers",
             );
-        }
-        table
     }
+    table
 }

@@ -12,7 +12,7 @@ use crate::weights::json;
 /// `config.json` of an AutoencoderKLWan; keys that are absent have diffusers' defaults.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
-pub struct WanVaeConfig {
+pub struct Config {
     /// Channels of the encoder's first layer.
     pub base_dim: usize,
     decoder_base_dim: Option<usize>,
@@ -41,7 +41,7 @@ pub struct WanVaeConfig {
     class_name: Option<Value>,
 }
 
-impl Default for WanVaeConfig {
+impl Default for Config {
     fn default() -> Self {
         Self {
             base_dim: 96,
@@ -70,10 +70,34 @@ impl Default for WanVaeConfig {
     }
 }
 
+/// One level of the decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Level {
+    /// Channels that come in.
+    pub inputs: usize,
+    /// Channels of the level; a step up to the next halves them.
+    pub outputs: usize,
+    /// Residual blocks; the first takes `inputs` to `outputs`.
+    pub resnets: usize,
+    /// How the level ends.
+    pub upsample: Upsample,
+}
+
+/// How a level ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Upsample {
+    /// The last level stays as it is.
+    None,
+    /// Rows and columns double.
+    Space,
+    /// Frames double as well.
+    SpaceAndTime,
+}
+
 /// More levels than any autoencoder has.
 const MAX_LEVELS: usize = 8;
 
-impl WanVaeConfig {
+impl Config {
     /// Reads and validates a `config.json`.
     ///
     /// # Errors
@@ -99,15 +123,16 @@ impl WanVaeConfig {
         1 << (self.levels() - 1)
     }
 
-    /// The decoder's levels from the latent up: channels in, channels of the level, and, but for the last, whether the
-    /// step up doubles time as well. A step up halves the channels.
-    pub fn decoder_levels(&self) -> Vec<(usize, usize, Option<bool>)> {
+    /// The decoder's levels from the latent up.
+    pub(super) fn decoder_levels(&self) -> Vec<Level> {
         let base = self.decoder_base_dim.unwrap_or(self.base_dim);
-        let mut input = self.decoder_width();
-        let steps = self.temperal_downsample.iter().rev().map(|&time| Some(time)).chain([None]);
-        let levels = self.dim_mult.iter().rev().zip(steps).map(|(mult, step)| {
-            let level = (input, base * mult, step);
-            input = base * mult / 2;
+        let mut inputs = self.decoder_width();
+        let step = |time: &bool| if *time { Upsample::SpaceAndTime } else { Upsample::Space };
+        let steps = self.temperal_downsample.iter().rev().map(step).chain([Upsample::None]);
+        let levels = self.dim_mult.iter().rev().zip(steps).map(|(mult, upsample)| {
+            let outputs = base * mult;
+            let level = Level { inputs, outputs, resnets: self.num_res_blocks + 1, upsample };
+            inputs = outputs / 2;
             level
         });
         levels.collect()

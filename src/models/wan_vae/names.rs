@@ -1,54 +1,52 @@
 //! Names and shapes of the autoencoder's tensors, as diffusers' AutoencoderKLWan has them.
 
-use super::WanVaeConfig;
+use super::Config;
+use super::config::{Level, Upsample};
 use crate::weights::NameTable;
 
-impl WanVaeConfig {
-    /// The tensors that decoding with this (validated) configuration needs; the encoder's are passed over. Conv kernels
-    /// are `[out, in, time, rows, columns]`, those over single frames `[out, in, rows, columns]`.
-    pub fn decoder_names(&self) -> NameTable {
-        let mut table = NameTable::new("AutoencoderKLWan");
-        table.ignore("encoder.");
-        table.ignore("quant_conv.");
-        table.layer("post_quant_conv", &[self.z_dim, self.z_dim, 1, 1, 1]);
+/// The tensors that decoding with this (validated) configuration needs; the encoder's are passed over. Conv kernels
+/// are `[out, in, time, rows, columns]`, those over single frames `[out, in, rows, columns]`.
+pub fn name_table(config: &Config) -> NameTable {
+    let mut table = NameTable::new("AutoencoderKLWan");
+    table.ignore("encoder.");
+    table.ignore("quant_conv.");
+    table.layer("post_quant_conv", &[config.z_dim, config.z_dim, 1, 1, 1]);
 
-        let middle = self.decoder_width();
-        table.layer("decoder.conv_in", &[middle, self.z_dim, 3, 3, 3]);
-        table.list("decoder.mid_block.resnets.", 2, "the architecture's blocks");
-        table.list("decoder.mid_block.attentions.", 1, "the architecture's attentions");
-        for block in 0..2 {
-            residual(&mut table, &format!("decoder.mid_block.resnets.{block}"), middle, middle);
-        }
-        let attention = "decoder.mid_block.attentions.0";
-        table.vector(format!("{attention}.norm.gamma"), &[middle, 1, 1]);
-        table.layer(&format!("{attention}.to_qkv"), &[3 * middle, middle, 1, 1]);
-        table.layer(&format!("{attention}.proj"), &[middle, middle, 1, 1]);
-
-        table.list("decoder.up_blocks.", self.levels(), "levels");
-        let mut last = middle;
-        for (level, (input, width, step)) in self.decoder_levels().into_iter().enumerate() {
-            let level = format!("decoder.up_blocks.{level}");
-            table.list(format!("{level}.resnets."), self.num_res_blocks + 1, "num_res_blocks + 1");
-            for block in 0..=self.num_res_blocks {
-                let input = if block == 0 { input } else { width };
-                residual(&mut table, &format!("{level}.resnets.{block}"), input, width);
-            }
-            if let Some(time) = step {
-                table.layer(&format!("{level}.upsamplers.0.resample.1"), &[width / 2, width, 3, 3]);
-                if time {
-                    table.layer(&format!("{level}.upsamplers.0.time_conv"), &[2 * width, width, 3, 1, 1]);
-                }
-            }
-            last = width;
-        }
-        table.vector("decoder.norm_out.gamma", &[last, 1, 1, 1]);
-        table.layer("decoder.conv_out", &[self.out_channels, last, 3, 3, 3]);
-        table.foreign(
-            "decoder.middle.0.residual.0.gamma",
-            "these are Wan's own names, as repackaged for other programs: use a repository whose name ends in -Diffusers",
-        );
-        table
+    let middle = config.decoder_width();
+    table.layer("decoder.conv_in", &[middle, config.z_dim, 3, 3, 3]);
+    for block in 0..2 {
+        residual(&mut table, &format!("decoder.mid_block.resnets.{block}"), middle, middle);
     }
+    let attention = "decoder.mid_block.attentions.0";
+    table.vector(format!("{attention}.norm.gamma"), &[middle, 1, 1]);
+    table.layer(&format!("{attention}.to_qkv"), &[3 * middle, middle, 1, 1]);
+    table.layer(&format!("{attention}.proj"), &[middle, middle, 1, 1]);
+
+    table.list("decoder.up_blocks.", config.levels(), "the levels of dim_mult");
+    let mut last = middle;
+    for (i, level) in config.decoder_levels().into_iter().enumerate() {
+        let Level { inputs, outputs, resnets, upsample } = level;
+        let level = format!("decoder.up_blocks.{i}");
+        table.list(format!("{level}.resnets."), resnets, "num_res_blocks + 1");
+        for block in 0..resnets {
+            let inputs = if block == 0 { inputs } else { outputs };
+            residual(&mut table, &format!("{level}.resnets.{block}"), inputs, outputs);
+        }
+        if upsample != Upsample::None {
+            table.layer(&format!("{level}.upsamplers.0.resample.1"), &[outputs / 2, outputs, 3, 3]);
+        }
+        if upsample == Upsample::SpaceAndTime {
+            table.layer(&format!("{level}.upsamplers.0.time_conv"), &[2 * outputs, outputs, 3, 1, 1]);
+        }
+        last = outputs;
+    }
+    table.vector("decoder.norm_out.gamma", &[last, 1, 1, 1]);
+    table.layer("decoder.conv_out", &[config.out_channels, last, 3, 3, 3]);
+    table.foreign(
+        "decoder.middle.0.residual.0.gamma",
+        "these are Wan's own names, as repackaged for other programs: use a repository whose name ends in -Diffusers",
+    );
+    table
 }
 
 /// Adds a residual block: two norms and convs, and a conv on the shortcut where the channels change.
