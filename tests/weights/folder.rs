@@ -323,6 +323,7 @@ fn tables_are_those_of_the_reference_classes() {
 
 /// A table with the published 1.3B's names, its files sparse and full-sized: opening and the fingerprint read headers
 /// alone.
+#[cfg(unix)]
 #[test]
 fn full_size_opens_at_once() {
     let folder = Temp::new();
