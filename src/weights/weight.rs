@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use half::{bf16, f16};
+use zoetrope_kernels::Stored;
 
 use super::mapped::Bytes;
 use crate::dtype::DType;
@@ -113,6 +114,15 @@ impl Weight {
         dims[0] = range.len();
         let bytes = self.bytes.narrow(range.start * row..range.end * row);
         Self { shape: Shape::new(&dims), bytes, ..self.clone() }
+    }
+
+    /// The stored numbers, for kernels.
+    pub(crate) fn stored(&self) -> Stored<'_> {
+        match self.dtype {
+            DType::F32 => Stored::F32(self.bytes()),
+            DType::F16 => Stored::F16(self.bytes()),
+            DType::BF16 => Stored::BF16(self.bytes()),
+        }
     }
 
     /// A widened copy of all elements, for small vectors and tables.

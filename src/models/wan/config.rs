@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::models::check::{Check, LAYERS, WIDTH};
 use crate::weights::json;
 
@@ -99,6 +99,21 @@ impl Config {
     pub fn rope_dims(&self) -> [usize; 3] {
         let space = 2 * (self.attention_head_dim / 6);
         [self.attention_head_dim - 2 * space, space, space]
+    }
+
+    /// Checks that a grid of patches (frames, rows, columns) lies within the model's table of positions.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if an axis is longer.
+    pub fn check_grid(&self, grid: [usize; 3]) -> Result<()> {
+        let axes = ["frames", "height", "width"];
+        match axes.into_iter().zip(grid).find(|&(_, length)| length > self.rope_max_seq_len) {
+            Some((what, length)) => {
+                let why = format!("{length} patches; this model has positions for {}", self.rope_max_seq_len);
+                Err(Error::Request { what, why })
+            }
+            None => Ok(()),
+        }
     }
 
     /// Checks all values; `file` is what errors name.

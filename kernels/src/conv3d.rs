@@ -1,0 +1,263 @@
+//! Convolution over time, height and width: a matrix product whose left operand is never written out.
+
+use std::ops::Range;
+
+use crate::gemm::driver::{self, Left, Weights, ZEROS};
+use crate::{Activation, Exec, Stored};
+
+/// The shape of a convolution over channels-last frames.
+///
+/// In time the input is `pad_front` frames of zeros, then the frames of `tail`, then those of `x`; in height and width
+/// `pad` adds zeros around each frame. A kernel of one frame is a two-dimensional convolution of each frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv3d {
+    /// Frames of `x`.
+    pub frames: usize,
+    /// Rows of a frame.
+    pub height: usize,
+    /// Pixels of a row.
+    pub width: usize,
+    /// Numbers per pixel of the input.
+    pub in_channels: usize,
+    /// Numbers per pixel of the output.
+    pub out_channels: usize,
+    /// The kernel's extent in time, height and width.
+    pub kernel: [usize; 3],
+    /// The steps in time, height and width.
+    pub stride: [usize; 3],
+    /// Frames of `tail`, which come before `x` in time.
+    pub tail_frames: usize,
+    /// Frames of zeros before the tail.
+    pub pad_front: usize,
+    /// Rows of zeros above and below, pixels of zeros left and right.
+    pub pad: [usize; 4],
+}
+
+impl Conv3d {
+    /// Frames, rows and pixels of a row of the output: none where the kernel is larger than the padded input.
+    pub fn output(&self) -> [usize; 3] {
+        let [top, bottom, left, right] = self.pad;
+        let input =
+            [self.pad_front + self.tail_frames + self.frames, top + self.height + bottom, left + self.width + right];
+        std::array::from_fn(|i| input[i].checked_sub(self.kernel[i]).map_or(0, |room| room / self.stride[i] + 1))
+    }
+
+    fn taps(&self) -> usize {
+        self.kernel.iter().product()
+    }
+}
+
+/// Convolves (as deep learning means it: the kernel is not turned) and adds the bias.
+///
+/// `x` is `[frames, height, width, in]`, `tail` `[tail_frames, height, width, in]`, `w` `[out, in, kt, kh, kw]` as PyTorch
+/// stores it, `bias` `[out]` and `out` `[frames', height', width', out]` of [`Conv3d::output`]. Taps that fall on frames
+/// of zeros are skipped. One level gives the same bits on any number of threads.
+///
+/// # Panics
+///
+/// If a slice is not as long as the shape says, or the kernel or a stride has a zero in it.
+pub fn conv3d(exec: Exec, s: &Conv3d, x: &[f32], tail: &[f32], w: Stored, bias: Option<&[f32]>, out: &mut [f32]) {
+    assert!(s.kernel.iter().chain(&s.stride).all(|&n| n > 0), "conv3d: an extent of zero in {s:?}");
+    let frame = s.height * s.width * s.in_channels;
+    let [frames, height, width] = s.output();
+    assert_eq!(x.len(), s.frames * frame, "conv3d: x of {s:?}");
+    assert_eq!(tail.len(), s.tail_frames * frame, "conv3d: tail of {s:?}");
+    assert_eq!(w.len(), s.out_channels * s.in_channels * s.taps(), "conv3d: w of {s:?}");
+    assert!(bias.is_none_or(|b| b.len() == s.out_channels), "conv3d: bias of {s:?}");
+    assert_eq!(out.len(), frames * height * width * s.out_channels, "conv3d: out of {s:?}");
+    let rows = frames * height * width;
+    let weights = Weights { w, n: s.out_channels, bias, act: Activation::None };
+    driver::product(exec, &Patches { shape: *s, height, width, x, tail }, rows, weights, out);
+}
+
+/// The matrix that the convolution multiplies with: a row holds what the kernel sees from one place.
+struct Patches<'a> {
+    shape: Conv3d,
+    /// Rows and pixels of a row of the output.
+    height: usize,
+    width: usize,
+    x: &'a [f32],
+    tail: &'a [f32],
+}
+
+/// Where the kernel's first tap falls; in height and width it may wrap below zero.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    frame: usize,
+    y: usize,
+    x: usize,
+}
+
+impl Left for Patches<'_> {
+    type Place = Place;
+
+    fn channels(&self) -> usize {
+        self.shape.in_channels
+    }
+
+    fn taps(&self) -> usize {
+        self.shape.taps()
+    }
+
+    fn touches(&self, rows: Range<usize>, tap: usize) -> bool {
+        let last = (rows.end - 1) / (self.height * self.width);
+        let [_, kh, kw] = self.shape.kernel;
+        last * self.shape.stride[0] + tap / (kh * kw) >= self.shape.pad_front
+    }
+
+    #[inline(always)]
+    fn place(&self, row: usize) -> Place {
+        let [st, sh, sw] = self.shape.stride;
+        let [top, _, left, _] = self.shape.pad;
+        let (line, x) = (row / self.width, row % self.width);
+        let (frame, y) = (line / self.height, line % self.height);
+        Place { frame: frame * st, y: (y * sh).wrapping_sub(top), x: (x * sw).wrapping_sub(left) }
+    }
+
+    #[inline(always)]
+    fn run(&self, place: Place, tap: usize, channels: Range<usize>) -> &[f32] {
+        let s = &self.shape;
+        let [_, kh, kw] = s.kernel;
+        let (frame, y, x) = (
+            (place.frame + tap / (kh * kw)).wrapping_sub(s.pad_front),
+            place.y.wrapping_add(tap / kw % kh),
+            place.x.wrapping_add(tap % kw),
+        );
+        if y >= s.height || x >= s.width || frame >= s.tail_frames + s.frames {
+            return &ZEROS[..channels.len()];
+        }
+        let (source, frame) = if frame < s.tail_frames { (self.tail, frame) } else { (self.x, frame - s.tail_frames) };
+        let start = ((frame * s.height + y) * s.width + x) * s.in_channels + channels.start;
+        &source[start..start + channels.len()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Level;
+    use crate::testing::{Kept, distance, exec, numbers, same_bits_on_any_number_of_threads};
+
+    fn reference(s: &Conv3d, x: &[f32], tail: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f64> {
+        let [frames, height, width] = s.output();
+        let [kt, kh, kw] = s.kernel;
+        let mut out = Vec::new();
+        let input = |t: usize, y: usize, x_: usize, c: usize| -> f64 {
+            let [top, _, left, _] = s.pad;
+            if t < s.pad_front || y < top || y >= top + s.height || x_ < left || x_ >= left + s.width {
+                return 0.0;
+            }
+            let (t, y, x_) = (t - s.pad_front, y - top, x_ - left);
+            let at = |t: usize| ((t * s.height + y) * s.width + x_) * s.in_channels + c;
+            f64::from(if t < s.tail_frames { tail[at(t)] } else { x[at(t - s.tail_frames)] })
+        };
+        for t in 0..frames {
+            for y in 0..height {
+                for x_ in 0..width {
+                    for n in 0..s.out_channels {
+                        let mut sum = bias.map_or(0.0, |b| f64::from(b[n]));
+                        for c in 0..s.in_channels {
+                            for (a, b, d) in (0..kt * kh * kw).map(|i| (i / (kh * kw), i / kw % kh, i % kw)) {
+                                let weight = w[(((n * s.in_channels + c) * kt + a) * kh + b) * kw + d];
+                                let [st, sh, sw] = s.stride;
+                                sum += f64::from(weight) * input(t * st + a, y * sh + b, x_ * sw + d, c);
+                            }
+                        }
+                        out.push(sum);
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    fn shape(frames: usize, size: [usize; 2], channels: [usize; 2], kernel: [usize; 3]) -> Conv3d {
+        let [height, width] = size;
+        let [in_channels, out_channels] = channels;
+        let [kt, kh, kw] = kernel;
+        Conv3d {
+            frames,
+            height,
+            width,
+            in_channels,
+            out_channels,
+            kernel,
+            stride: [1; 3],
+            tail_frames: 0,
+            pad_front: kt - 1,
+            pad: [kh / 2, kh / 2, kw / 2, kw / 2],
+        }
+    }
+
+    fn shapes() -> Vec<Conv3d> {
+        let base = shape(3, [7, 5], [13, 19], [3, 3, 3]);
+        vec![
+            base,
+            Conv3d { tail_frames: 2, pad_front: 0, ..base },
+            Conv3d { tail_frames: 1, pad_front: 1, ..base },
+            Conv3d { frames: 1, ..base },
+            // The decoder's doubling in time, and the encoder's halving in time and in space.
+            Conv3d { tail_frames: 2, pad_front: 0, ..shape(2, [4, 3], [40, 33], [3, 1, 1]) },
+            Conv3d { stride: [2, 1, 1], tail_frames: 1, pad_front: 0, ..shape(4, [3, 4], [8, 16], [3, 1, 1]) },
+            Conv3d { stride: [1, 2, 2], pad: [0, 1, 0, 1], ..shape(2, [8, 7], [24, 10], [1, 3, 3]) },
+            // Two dimensions, a patch embedding, a kernel of one tap, many channels, few of them.
+            shape(2, [9, 6], [70, 20], [1, 3, 3]),
+            Conv3d { stride: [1, 2, 2], pad: [0; 4], ..shape(2, [4, 6], [16, 33], [1, 2, 2]) },
+            shape(1, [5, 5], [20, 9], [1, 1, 1]),
+            shape(2, [4, 3], [300, 17], [3, 3, 3]),
+            shape(1, [6, 40], [3, 3], [3, 3, 3]),
+            // A kernel that sees nothing but zeros for the first frames, and one larger than the input.
+            Conv3d { pad_front: 5, ..shape(2, [3, 3], [9, 5], [2, 3, 3]) },
+            Conv3d { pad: [0; 4], ..shape(2, [2, 5], [4, 4], [1, 3, 3]) },
+            shape(2, [3, 4], [0, 5], [1, 3, 3]),
+        ]
+    }
+
+    #[test]
+    fn conv3d_is_the_f64_loop() {
+        for &level in Level::available() {
+            for (i, s) in shapes().iter().enumerate() {
+                let frame = s.height * s.width * s.in_channels;
+                let (x, tail) = (numbers(i as u64, s.frames * frame), numbers(77, s.tail_frames * frame));
+                let bias = numbers(5, s.out_channels);
+                for (j, w) in Kept::each(9, s.out_channels * s.in_channels * s.taps()).iter().enumerate() {
+                    let bias = (j != 2).then_some(&bias[..]);
+                    let mut out = vec![f32::NAN; s.output().iter().product::<usize>() * s.out_channels];
+                    conv3d(exec(level), s, &x, &tail, w.stored(), bias, &mut out);
+                    let off = distance(&out, &reference(s, &x, &tail, &w.widened(), bias));
+                    assert!(off <= 6e-7, "{level} {s:?}: {off}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bits_do_not_depend_on_threads() {
+        let s = shape(2, [17, 9], [20, 50], [3, 3, 3]);
+        let (x, w) = (numbers(1, 2 * 17 * 9 * 20), numbers(2, 50 * 20 * 27));
+        for &level in Level::available() {
+            same_bits_on_any_number_of_threads(2 * 17 * 9 * 50, |out| {
+                conv3d(exec(level), &s, &x, &[], (&w[..]).into(), None, out);
+            });
+        }
+    }
+
+    #[test]
+    fn frames_one_at_a_time_are_frames_at_once() {
+        let s = shape(4, [5, 6], [11, 18], [3, 3, 3]);
+        let frame = 5 * 6 * 11;
+        let (x, w) = (numbers(1, 4 * frame), numbers(2, 18 * 11 * 27));
+        for &level in Level::available() {
+            let mut want = vec![0.0; 4 * 5 * 6 * 18];
+            conv3d(exec(level), &s, &x, &[], (&w[..]).into(), None, &mut want);
+            for (t, want) in want.chunks(5 * 6 * 18).enumerate() {
+                let one = Conv3d { frames: 1, tail_frames: t.min(2), pad_front: 2 - t.min(2), ..s };
+                let mut out = vec![0.0; 5 * 6 * 18];
+                let tail = &x[(t - t.min(2)) * frame..t * frame];
+                conv3d(exec(level), &one, &x[t * frame..][..frame], tail, (&w[..]).into(), None, &mut out);
+                let want: Vec<f64> = want.iter().map(|&x| f64::from(x)).collect();
+                assert!(distance(&out, &want) <= 6e-7, "{level}: frame {t}");
+            }
+        }
+    }
+}

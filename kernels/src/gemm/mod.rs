@@ -1,0 +1,101 @@
+//! Matrix products: packed panels, a register tile, and the loops around them that `linear` and `conv3d` share.
+
+pub(crate) mod driver;
+pub(crate) mod pack;
+mod skinny;
+#[cfg(test)]
+mod tests;
+pub(crate) mod tile;
+
+use std::ops::Range;
+
+use crate::math::{gelu_tanh, silu};
+use crate::simd::Simd;
+use crate::{Exec, Stored};
+use driver::{Left, Weights};
+
+/// What is applied to each number of a product, after the bias.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    #[default]
+    None,
+    /// `x / (1 + e^-x)`.
+    Silu,
+    /// GELU in its tanh form.
+    GeluTanh,
+}
+
+impl Activation {
+    #[inline(always)]
+    pub(crate) fn apply<S: Simd>(self, s: S, x: S::V) -> S::V {
+        match self {
+            Self::None => x,
+            Self::Silu => silu(s, x),
+            Self::GeluTanh => gelu_tanh(s, x),
+        }
+    }
+}
+
+/// `out = act(x w^T + bias)`: a linear layer with the weight as PyTorch stores it.
+///
+/// `x` is `[rows, k]`, `w` `[n, k]`, `bias` `[n]` and `out` `[rows, n]`, all row-major. Each number is summed in an order
+/// that depends on the shape alone: one level gives the same bits on any number of threads.
+///
+/// # Panics
+///
+/// If a slice is not as long as the shape says.
+pub fn linear(
+    exec: Exec,
+    x: &[f32],
+    w: Stored,
+    rows: usize,
+    k: usize,
+    n: usize,
+    bias: Option<&[f32]>,
+    act: Activation,
+    out: &mut [f32],
+) {
+    assert_eq!(x.len(), rows * k, "linear: x is [{rows}, {k}]");
+    assert_eq!(w.len(), n * k, "linear: w is [{n}, {k}]");
+    assert_eq!(out.len(), rows * n, "linear: out is [{rows}, {n}]");
+    assert!(bias.is_none_or(|b| b.len() == n), "linear: bias is [{n}]");
+    if rows <= skinny::ROWS {
+        let layer = skinny::Layer { x, rows, k, n, bias, act };
+        skinny::run(exec, layer, w, out);
+    } else {
+        driver::product(exec, &Matrix { x, k }, rows, Weights { w, n, bias, act }, out);
+    }
+}
+
+/// A row-major matrix as the left operand.
+struct Matrix<'a> {
+    x: &'a [f32],
+    k: usize,
+}
+
+impl Left for Matrix<'_> {
+    type Place = usize;
+
+    fn channels(&self) -> usize {
+        self.k
+    }
+
+    fn taps(&self) -> usize {
+        1
+    }
+
+    fn touches(&self, _rows: Range<usize>, _tap: usize) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn place(&self, row: usize) -> usize {
+        row * self.k
+    }
+
+    #[inline(always)]
+    fn run(&self, place: usize, _tap: usize, channels: Range<usize>) -> &[f32] {
+        &self.x[place + channels.start..place + channels.end]
+    }
+}

@@ -1,0 +1,172 @@
+//! The text encoder `UMT5EncoderModel`.
+
+use super::Config;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::nn::{Linear, RmsNorm};
+use crate::ops::{self, Activation, AttentionBias, KeyValue};
+use crate::tensor::Tensor;
+use crate::weights::{Weight, Weights};
+
+/// UMT5's encoder: T5 v1.1 with a table of relative positions in every layer.
+///
+/// Raffel et al., arXiv 1910.10683; Chung et al., arXiv 2304.09151; transformers' `modeling_umt5.py`.
+pub struct Encoder {
+    embedding: Weight, // [vocab, D]
+    layers: Vec<Layer>,
+    final_norm: RmsNorm, // [D]
+    config: Config,
+    weights: Weights,
+    device: Device,
+}
+
+struct Layer {
+    norm1: RmsNorm, // [D]
+    q: Linear,      // [heads * d_kv, D]
+    k: Linear,      // [heads * d_kv, D]
+    v: Linear,      // [heads * d_kv, D]
+    o: Linear,      // [D, heads * d_kv]
+    positions: Vec<f32>, // [buckets, heads]
+    norm2: RmsNorm, // [D]
+    wi_0: Linear,   // [d_ff, D]
+    wi_1: Linear,   // [d_ff, D]
+    wo: Linear,     // [D, d_ff]
+}
+
+impl Encoder {
+    /// Loads the encoder from a checkpoint scope; matrices stay where they are stored.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if a tensor is missing or misshapen.
+    pub fn load(weights: &Weights, config: Config, device: &Device) -> Result<Self> {
+        let encoder = weights.at("encoder");
+        let layer = |i| Layer::load(&encoder.at("block").at(i), &config, device);
+        Ok(Self {
+            embedding: weights.matrix("shared.weight", &[config.vocab_size, config.d_model])?,
+            layers: (0..config.num_layers).map(layer).collect::<Result<_>>()?,
+            final_norm: norm(&encoder.at("final_layer_norm"), &config, device)?,
+            config,
+            weights: weights.clone(),
+            device: device.clone(),
+        })
+    }
+
+    /// The embeddings `[L, D]` of a prompt's token ids, without padding.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if there is no id or one lies outside the vocabulary, [`Error::Checkpoint`] if the file
+    /// changed, [`Error::Cancelled`], [`Error::OutOfMemory`].
+    pub fn forward(&self, ids: &[u32]) -> Result<Tensor> {
+        let vocabulary = self.config.vocab_size;
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
+            let why = format!("id {id} is outside the text encoder's vocabulary of {vocabulary}; tokenizer and text encoder do not belong together");
+            return Err(Error::Request { what: "token ids", why });
+        }
+        if ids.is_empty() {
+            let why = "none given; an empty prompt is the end token alone".into();
+            return Err(Error::Request { what: "token ids", why });
+        }
+        let buckets = Buckets::new(ids.len(), &self.config);
+        let mut x = ops::embedding(&self.device, &self.embedding, ids)?;
+        for layer in &self.layers {
+            self.weights.check_unchanged()?;
+            x = layer.forward(x, &buckets, &self.config)?;
+        }
+        self.final_norm.forward(x)
+    }
+}
+
+fn norm(weights: &Weights, config: &Config, device: &Device) -> Result<RmsNorm> {
+    RmsNorm::load(weights, config.d_model, config.layer_norm_epsilon, device)
+}
+
+impl Layer {
+    fn load(weights: &Weights, config: &Config, device: &Device) -> Result<Self> {
+        let (dim, inner) = (config.d_model, config.inner_dim());
+        let attention = weights.at("layer.0.SelfAttention");
+        let ffn = weights.at("layer.1.DenseReluDense");
+        let positions = [config.relative_attention_num_buckets, config.num_heads];
+        Ok(Self {
+            norm1: norm(&weights.at("layer.0.layer_norm"), config, device)?,
+            q: Linear::load_unbiased(&attention.at("q"), dim, inner)?,
+            k: Linear::load_unbiased(&attention.at("k"), dim, inner)?,
+            v: Linear::load_unbiased(&attention.at("v"), dim, inner)?,
+            o: Linear::load_unbiased(&attention.at("o"), inner, dim)?,
+            positions: attention.matrix("relative_attention_bias.weight", &positions)?.to_vec(),
+            norm2: norm(&weights.at("layer.1.layer_norm"), config, device)?,
+            wi_0: Linear::load_unbiased(&ffn.at("wi_0"), dim, config.d_ff)?,
+            wi_1: Linear::load_unbiased(&ffn.at("wi_1"), dim, config.d_ff)?,
+            wo: Linear::load_unbiased(&ffn.at("wo"), config.d_ff, dim)?,
+        })
+    }
+
+    /// `x` `[L, D]`. Scores are not scaled: T5 folds the scale into its initialisation.
+    fn forward(&self, x: Tensor, buckets: &Buckets, config: &Config) -> Result<Tensor> {
+        let h = self.norm1.forward(x.clone())?;
+        let bias = AttentionBias::PerHead(buckets.bias(&self.positions, config.num_heads, x.device())?);
+        let keys = KeyValue { bias, ..KeyValue::new(self.k.forward(&h)?, self.v.forward(&h)?) };
+        let y = ops::attention(&self.q.forward(&h)?, &[keys], config.num_heads, 1.0)?;
+        let x = ops::add(x, &self.o.forward(&y)?)?;
+        let h = self.norm2.forward(x.clone())?;
+        let gate = self.wi_0.forward_with(&h, Activation::GeluTanh)?;
+        ops::add(x, &self.wo.forward(&ops::mul(gate, &self.wi_1.forward(&h)?)?)?)
+    }
+}
+
+/// The bucket of every distance from query to key; the same for all layers.
+struct Buckets {
+    length: usize,
+    /// Indexed by `key - query + length - 1`.
+    by_distance: Vec<usize>,
+}
+
+impl Buckets {
+    fn new(length: usize, config: &Config) -> Self {
+        let last = length as i64 - 1;
+        let bucket = |distance| {
+            bucket(distance, config.relative_attention_num_buckets, config.relative_attention_max_distance)
+        };
+        Self { length, by_distance: (-last..=last).map(bucket).collect() }
+    }
+
+    /// `[heads, L, L]` from a table `[buckets, heads]`.
+    fn bias(&self, table: &[f32], heads: usize, device: &Device) -> Result<Tensor> {
+        let mut bias = Tensor::uninit(device, [heads, self.length, self.length])?;
+        for (row, values) in bias.data_mut()?.chunks_exact_mut(self.length).enumerate() {
+            let (head, query) = (row / self.length, row % self.length);
+            let distances = &self.by_distance[self.length - 1 - query..];
+            for (value, &bucket) in values.iter_mut().zip(distances) {
+                *value = table[bucket * heads + head];
+            }
+        }
+        Ok(bias)
+    }
+}
+
+/// T5's bidirectional bucket of a distance: exact for near keys, logarithmic up to `max_distance`, one for the rest.
+///
+/// The logarithm is taken in F32, as in the reference, whose borders it decides.
+fn bucket(distance: i64, buckets: usize, max_distance: usize) -> usize {
+    let half = buckets / 2;
+    let side = if distance > 0 { half } else { 0 };
+    let exact = half / 2;
+    let distance = distance.unsigned_abs() as usize;
+    if distance < exact {
+        return side + distance;
+    }
+    let log = (distance as f32 / exact as f32).ln() / (max_distance as f64 / exact as f64).ln() as f32;
+    let steps = (log * (half - exact) as f32) as usize;
+    side + (exact + steps).min(half - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_exact_near_and_logarithmic_far() {
+        let at = |distance| bucket(distance, 32, 128);
+        assert_eq!([0, -1, -7, -8, -127, -128, -4000].map(at), [0, 1, 7, 8, 15, 15, 15]);
+        assert_eq!([1, 7, 8, 12, 200].map(at), [17, 23, 24, 25, 31]);
+    }
+}

@@ -1,0 +1,148 @@
+//! One transformer block: self-attention, cross-attention, feed-forward.
+
+use super::Config;
+use crate::device::Device;
+use crate::error::Result;
+use crate::nn::{LayerNorm, Linear, Mlp, RmsNorm, vector};
+use crate::ops::{self, KeyValue};
+use crate::tensor::Tensor;
+use crate::weights::Weights;
+
+/// A block of the transformer.
+pub(super) struct Block {
+    norm1: LayerNorm,
+    self_attn: Attention,
+    norm2: Option<LayerNorm>, // affine; absent if the model has no cross-attention norm
+    cross_attn: Attention,
+    norm3: LayerNorm,
+    ffn: Mlp,
+    table: Tensor, // [6, D]
+}
+
+impl Block {
+    pub fn load(weights: &Weights, config: &Config, device: &Device) -> Result<Self> {
+        let (dim, eps) = (config.inner_dim(), config.eps);
+        let norm2 = config.cross_attn_norm.then(|| LayerNorm::load(&weights.at("norm2"), dim, eps, device));
+        Ok(Self {
+            norm1: LayerNorm::plain(eps),
+            self_attn: Attention::load(&weights.at("attn1"), config, device)?,
+            norm2: norm2.transpose()?,
+            cross_attn: Attention::load(&weights.at("attn2"), config, device)?,
+            norm3: LayerNorm::plain(eps),
+            ffn: Mlp::load(&weights.at("ffn.net"), ("0.proj", "2"), (dim, config.ffn_dim, dim), device)?,
+            table: vector(weights, "scale_shift_table", 6 * dim, device)?.reshape([6, dim])?,
+        })
+    }
+
+    /// `x` `[B * S, D]`, `time` `[6, D]`, `text` the keys and values of each of the B branches.
+    pub fn forward(&self, x: Tensor, time: &Tensor, rope: &Rope, text: &[KeyValue]) -> Result<Tensor> {
+        let m = Modulation::new(&self.table, time)?;
+        let h = ops::modulate(self.norm1.forward(x.clone())?, &m.scale_attn, &m.shift_attn)?;
+        let x = ops::gated_add(x, &self.self_attn.forward_self(&h, rope, text.len())?, &m.gate_attn)?;
+        drop(h);
+        let h = match &self.norm2 {
+            Some(norm) => norm.forward(x.clone())?,
+            None => x.clone(),
+        };
+        let y = self.cross_attn.forward_cross(&h, text)?;
+        drop(h);
+        let x = ops::add(x, &y)?;
+        drop(y);
+        let h = ops::modulate(self.norm3.forward(x.clone())?, &m.scale_ffn, &m.shift_ffn)?;
+        self.ffn.forward_gated_add(x, &h, &m.gate_ffn)
+    }
+
+    /// The cross-attention's keys and values of embedded text `[L, D]`.
+    pub fn text_keys(&self, text: &Tensor) -> Result<KeyValue> {
+        self.cross_attn.key_value(text)
+    }
+}
+
+/// A block's six modulation vectors, `[1, D]` each.
+struct Modulation {
+    shift_attn: Tensor,
+    scale_attn: Tensor,
+    gate_attn: Tensor,
+    shift_ffn: Tensor,
+    scale_ffn: Tensor,
+    gate_ffn: Tensor,
+}
+
+impl Modulation {
+    fn new(table: &Tensor, time: &Tensor) -> Result<Self> {
+        let all = ops::add(time.clone(), table)?;
+        let row = |i| all.narrow(i..i + 1);
+        Ok(Self {
+            shift_attn: row(0)?,
+            scale_attn: row(1)?,
+            gate_attn: row(2)?,
+            shift_ffn: row(3)?,
+            scale_ffn: row(4)?,
+            gate_ffn: row(5)?,
+        })
+    }
+}
+
+/// The rotation of every token, `[S, head_dim / 2]` each.
+pub(super) struct Rope {
+    pub cos: Tensor,
+    pub sin: Tensor,
+}
+
+/// Multi-head attention with norms over the full width of queries and keys.
+struct Attention {
+    to_q: Linear,    // [D, D]
+    to_k: Linear,    // [D, D]
+    to_v: Linear,    // [D, D]
+    to_out: Linear,  // [D, D]
+    norm_q: RmsNorm, // [D]
+    norm_k: RmsNorm, // [D]
+    heads: usize,
+    scale: f32,
+}
+
+impl Attention {
+    fn load(weights: &Weights, config: &Config, device: &Device) -> Result<Self> {
+        let dim = config.inner_dim();
+        let linear = |name: &str| Linear::load(&weights.at(name), dim, dim, device);
+        let norm = |name: &str| RmsNorm::load(&weights.at(name), dim, config.eps, device);
+        Ok(Self {
+            to_q: linear("to_q")?,
+            to_k: linear("to_k")?,
+            to_v: linear("to_v")?,
+            to_out: linear("to_out.0")?,
+            norm_q: norm("norm_q")?,
+            norm_k: norm("norm_k")?,
+            heads: config.num_attention_heads,
+            scale: 1.0 / (config.attention_head_dim as f32).sqrt(),
+        })
+    }
+
+    fn query(&self, x: &Tensor) -> Result<Tensor> {
+        self.norm_q.forward(self.to_q.forward(x)?)
+    }
+
+    fn key_value(&self, x: &Tensor) -> Result<KeyValue> {
+        Ok(KeyValue::new(self.norm_k.forward(self.to_k.forward(x)?)?, self.to_v.forward(x)?))
+    }
+
+    /// `x` `[B * S, D]`: every branch attends to its own rows.
+    fn forward_self(&self, x: &Tensor, rope: &Rope, branches: usize) -> Result<Tensor> {
+        let q = ops::rope(self.query(x)?, self.heads, &rope.cos, &rope.sin)?;
+        let KeyValue { key, value, .. } = self.key_value(x)?;
+        let key = ops::rope(key, self.heads, &rope.cos, &rope.sin)?;
+        let rows = x.dims()[0] / branches;
+        let split = (0..branches).map(|b| {
+            let own = b * rows..(b + 1) * rows;
+            Ok(KeyValue::new(key.narrow(own.clone())?, value.narrow(own)?))
+        });
+        let y = ops::attention(&q, &split.collect::<Result<Vec<_>>>()?, self.heads, self.scale)?;
+        drop((q, key, value));
+        self.to_out.forward(&y)
+    }
+
+    /// `x` `[B * S, D]`: every branch attends to its own text.
+    fn forward_cross(&self, x: &Tensor, text: &[KeyValue]) -> Result<Tensor> {
+        self.to_out.forward(&ops::attention(&self.query(x)?, text, self.heads, self.scale)?)
+    }
+}

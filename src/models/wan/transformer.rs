@@ -1,0 +1,136 @@
+//! The video diffusion transformer `WanTransformer3DModel`.
+
+use super::block::{Block, Rope};
+use super::embed::{TextEmbedding, TimeEmbedding, rope_tables};
+use super::{Config, MAX_TEXT_TOKENS};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::nn::{LayerNorm, Linear, vector};
+use crate::ops::{self, AttentionBias, KeyValue};
+use crate::tensor::Tensor;
+use crate::weights::Weights;
+
+/// Wan's video diffusion transformer.
+///
+/// Wan team, arXiv 2503.20314; diffusers' `transformer_wan.py`.
+pub struct Transformer {
+    patch_embedding: Linear, // [D, C * pt * ph * pw]
+    time: TimeEmbedding,
+    text: TextEmbedding,
+    blocks: Vec<Block>,
+    norm_out: LayerNorm,
+    proj_out: Linear, // [pt * ph * pw * C', D]
+    table: Tensor,    // [2, D]
+    config: Config,
+    weights: Weights,
+    device: Device,
+}
+
+/// One prompt as the transformer's cross-attentions see it: the keys and values of every block.
+///
+/// Computed once per prompt. The reference pads text to 512 rows of zeros, which it attends to; all of them have the
+/// same key and value, so one of each with a bias of ln(512 - L) stands for them: equal in exact arithmetic.
+#[derive(Clone)]
+pub struct TextContext {
+    blocks: Vec<KeyValue>,
+}
+
+impl Transformer {
+    /// Loads the model from a checkpoint scope; matrices stay where they are stored.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if a tensor is missing or misshapen.
+    pub fn load(weights: &Weights, config: Config, device: &Device) -> Result<Self> {
+        let dim = config.inner_dim();
+        let embedder = weights.at("condition_embedder");
+        let block = |i| Block::load(&weights.at("blocks").at(i), &config, device);
+        let patch = config.patch_volume();
+        let patches = weights.at("patch_embedding");
+        Ok(Self {
+            patch_embedding: Linear::load_patches(&patches, config.in_channels, &config.patch_size, dim, device)?,
+            time: TimeEmbedding::load(&embedder, &config, device)?,
+            text: TextEmbedding::load(&embedder, &config, device)?,
+            blocks: (0..config.num_layers).map(block).collect::<Result<_>>()?,
+            norm_out: LayerNorm::plain(config.eps),
+            proj_out: Linear::load(&weights.at("proj_out"), dim, config.out_channels() * patch, device)?,
+            table: vector(weights, "scale_shift_table", 2 * dim, device)?.reshape([2, dim])?,
+            config,
+            weights: weights.clone(),
+            device: device.clone(),
+        })
+    }
+
+    /// Prepares one prompt: text embeddings `[L, text_dim]` of its real tokens, L at most 512.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the embeddings do not fit, [`Error::Checkpoint`] if the file changed, [`Error::Cancelled`].
+    pub fn context(&self, text: &Tensor) -> Result<TextContext> {
+        let fits = text.shape().rank() == 2 && text.shape().last() == self.config.text_dim;
+        let expected = [MAX_TEXT_TOKENS, self.config.text_dim];
+        if !fits || text.dims()[0] > MAX_TEXT_TOKENS {
+            let why = "text embeddings are [L, text_dim], L at most 512";
+            return Err(Error::Shape { op: "context", left: text.shape(), right: expected.into(), why });
+        }
+        let length = text.dims()[0];
+        let padding = MAX_TEXT_TOKENS - length;
+        let rows = length + usize::from(padding > 0);
+        let mut values = text.to_vec();
+        values.resize(rows * self.config.text_dim, 0.0);
+        let device = text.device();
+        let embedded = self.text.forward(&Tensor::from_slice(device, [rows, self.config.text_dim], &values)?)?;
+        let bias = if padding > 0 {
+            let mut bias = vec![0.0; rows];
+            bias[length] = (padding as f32).ln();
+            AttentionBias::PerKey(Tensor::from_slice(device, [rows], &bias)?)
+        } else {
+            AttentionBias::None
+        };
+        let keys = |block: &Block| {
+            self.weights.check_unchanged()?;
+            Ok(KeyValue { bias: bias.clone(), ..block.text_keys(&embedded)? })
+        };
+        Ok(TextContext { blocks: self.blocks.iter().map(keys).collect::<Result<_>>()? })
+    }
+
+    /// The velocity of `latent` `[C, T, H, W]` at `timestep` (1000 sigma), one `[C', T, H, W]` for each text.
+    ///
+    /// The branches go through together: rows stacked for linear layers and norms, attention apart, so that each
+    /// block's weights are read once.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the latent does not fit, [`Error::Request`] if it is larger than the table of positions,
+    /// [`Error::Checkpoint`] if the file changed, [`Error::Cancelled`], [`Error::OutOfMemory`].
+    pub fn forward(&self, latent: &Tensor, timestep: f32, text: &[&TextContext]) -> Result<Vec<Tensor>> {
+        let patch = self.config.patch_size;
+        let patches = ops::patchify(latent, patch)?;
+        let &[_, frames, height, width] = latent.dims() else { unreachable!("patchify checks the rank") };
+        let grid = [frames / patch[0], height / patch[1], width / patch[2]];
+        let device = latent.device();
+        let (cos, sin) = rope_tables(&self.config, grid, device)?;
+        let rope = Rope { cos, sin };
+        let (embedding, time) = self.time.forward(timestep, device)?;
+
+        let mut x = ops::repeat_rows(&self.patch_embedding.forward(&patches)?, text.len())?;
+        for (i, block) in self.blocks.iter().enumerate() {
+            self.weights.check_unchanged()?;
+            let text: Vec<KeyValue> = text.iter().map(|context| context.blocks[i].clone()).collect();
+            x = block.forward(x, &time, &rope, &text)?;
+        }
+        let m = ops::add(ops::repeat_rows(&embedding, 2)?, &self.table)?;
+        let x = ops::modulate(self.norm_out.forward(x)?, &m.narrow(1..2)?, &m.narrow(0..1)?)?;
+        let x = self.proj_out.forward(&x)?;
+        let tokens = patches.dims()[0];
+        let shape = [self.config.out_channels(), frames, height, width];
+        (0..text.len()).map(|b| ops::unpatchify(&x.narrow(b * tokens..(b + 1) * tokens)?, shape, patch)).collect()
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where the small weights live and, by default, the work is done.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+}

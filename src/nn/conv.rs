@@ -1,0 +1,81 @@
+use crate::device::Device;
+use crate::error::Result;
+use crate::nn::vector;
+use crate::ops::{self, Conv3dParams};
+use crate::tensor::Tensor;
+use crate::weights::{Weight, Weights};
+
+/// What a causal convolution remembers between calls.
+#[derive(Debug, Default)]
+pub(crate) enum Tail {
+    /// Nothing yet: zeros stand before the first frame.
+    #[default]
+    Start,
+    /// The last frames of the input so far, at most `kt - 1`.
+    Frames(Tensor),
+}
+
+impl Tail {
+    fn frames(&self) -> Option<&Tensor> {
+        match self {
+            Self::Start => None,
+            Self::Frames(frames) => Some(frames),
+        }
+    }
+}
+
+/// A convolution over time and space that sees no future: output frame t depends on input frames up to t.
+pub(crate) struct CausalConv3d {
+    weight: Weight, // [out, in, kt, kh, kw]
+    bias: Tensor,   // [out]
+    kernel: [usize; 3],
+}
+
+impl CausalConv3d {
+    /// Loads a convolution with odd spatial kernel, stride 1 and "same" padding in space.
+    pub fn load(
+        weights: &Weights,
+        inputs: usize,
+        outputs: usize,
+        kernel: [usize; 3],
+        device: &Device,
+    ) -> Result<Self> {
+        let [kt, kh, kw] = kernel;
+        let weight = weights.matrix("weight", &[outputs, inputs, kt, kh, kw])?;
+        Ok(Self { weight, bias: vector(weights, "bias", outputs, device)?, kernel })
+    }
+
+    /// `x` `[T, H, W, in]`, the frames after those that `tail` remembers, to `[T, H, W, out]`.
+    pub fn forward(&self, x: &Tensor, tail: &mut Tail) -> Result<Tensor> {
+        let [kt, kh, kw] = self.kernel;
+        let known = tail.frames().map_or(0, |frames| frames.dims()[0]);
+        let params =
+            Conv3dParams { stride: [1; 3], pad_front: kt - 1 - known, pad: [kh / 2, kh / 2, kw / 2, kw / 2] };
+        let out = ops::conv3d(x, tail.frames(), &self.weight, Some(&self.bias), params)?;
+        if kt > 1 {
+            *tail = Tail::Frames(ops::last_frames(tail.frames(), x, kt - 1)?);
+        }
+        Ok(out)
+    }
+}
+
+/// A 2D convolution of every frame, stride 1, "same" padding.
+pub(crate) struct Conv2d {
+    weight: Weight, // [out, in, 1, kh, kw], stored [out, in, kh, kw]
+    bias: Tensor,   // [out]
+    kernel: usize,
+}
+
+impl Conv2d {
+    pub fn load(weights: &Weights, inputs: usize, outputs: usize, kernel: usize, device: &Device) -> Result<Self> {
+        let weight = weights.matrix("weight", &[outputs, inputs, kernel, kernel])?;
+        let weight = weight.reshaped(&[outputs, inputs, 1, kernel, kernel]);
+        Ok(Self { weight, bias: vector(weights, "bias", outputs, device)?, kernel })
+    }
+
+    /// `x` `[T, H, W, in]` to `[T, H, W, out]`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let params = Conv3dParams { stride: [1; 3], pad_front: 0, pad: [self.kernel / 2; 4] };
+        ops::conv3d(x, None, &self.weight, Some(&self.bias), params)
+    }
+}

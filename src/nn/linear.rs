@@ -1,0 +1,57 @@
+use std::ops::Range;
+
+use crate::device::Device;
+use crate::error::Result;
+use crate::nn::vector;
+use crate::ops::{self, Activation};
+use crate::tensor::Tensor;
+use crate::weights::{Weight, Weights};
+
+/// A fully connected layer.
+pub(crate) struct Linear {
+    weight: Weight,       // [out, in]
+    bias: Option<Tensor>, // [out]
+}
+
+impl Linear {
+    /// Loads `weight` `[outputs, inputs]` and `bias`.
+    pub fn load(weights: &Weights, inputs: usize, outputs: usize, device: &Device) -> Result<Self> {
+        let bias = Some(vector(weights, "bias", outputs, device)?);
+        Ok(Self { weight: weights.matrix("weight", &[outputs, inputs])?, bias })
+    }
+
+    /// Loads `weight` `[outputs, inputs]` of a layer that has no bias.
+    pub fn load_unbiased(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self> {
+        Ok(Self { weight: weights.matrix("weight", &[outputs, inputs])?, bias: None })
+    }
+
+    /// Loads a convolution whose stride is its kernel, `weight` `[outputs, channels, ..kernel]`, as a layer over patches.
+    pub fn load_patches(
+        weights: &Weights,
+        channels: usize,
+        kernel: &[usize],
+        outputs: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        let dims = [&[outputs, channels], kernel].concat();
+        let inputs = channels * kernel.iter().product::<usize>();
+        let weight = weights.matrix("weight", &dims)?.reshaped(&[outputs, inputs]);
+        Ok(Self { weight, bias: Some(vector(weights, "bias", outputs, device)?) })
+    }
+
+    /// `x` `[.., in]` to `[.., out]`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_with(x, Activation::None)
+    }
+
+    /// [`forward`](Self::forward) with an activation on the result.
+    pub fn forward_with(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        ops::linear(x, &self.weight, self.bias.as_ref(), activation)
+    }
+
+    /// The layer that computes outputs `range` alone, on the same weights.
+    pub fn rows(&self, range: Range<usize>) -> Result<Self> {
+        let bias = self.bias.as_ref().map(|bias| bias.narrow(range.clone())).transpose()?;
+        Ok(Self { weight: self.weight.rows(range), bias })
+    }
+}

@@ -1,0 +1,60 @@
+use zoetrope_kernels as kernels;
+
+use super::{check, check_row_vector};
+use crate::device::Device;
+use crate::error::Result;
+use crate::tensor::Tensor;
+
+/// `x + y`, element by element; shapes equal.
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape) if the shapes differ.
+pub fn add(mut x: Tensor, y: &Tensor) -> Result<Tensor> {
+    check(x.shape() == y.shape(), "add", x.shape(), y.shape(), "equal shapes")?;
+    let device = x.device().clone();
+    match &device {
+        Device::Cpu(cpu) => kernels::add(cpu.exec(), x.data_mut()?, y.data()),
+    }
+    Ok(x)
+}
+
+/// `x * y`, element by element; shapes equal.
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape) if the shapes differ.
+pub fn mul(mut x: Tensor, y: &Tensor) -> Result<Tensor> {
+    check(x.shape() == y.shape(), "mul", x.shape(), y.shape(), "equal shapes")?;
+    let device = x.device().clone();
+    match &device {
+        Device::Cpu(cpu) => kernels::mul(cpu.exec(), x.data_mut()?, y.data()),
+    }
+    Ok(x)
+}
+
+/// `x * scale + shift` with one scale and one shift for each position of the last axis.
+///
+/// `x` `[.., C]`, `scale` and `shift` `C` values.
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape) if the vectors do not have `C` values.
+pub fn affine(mut x: Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
+    check_row_vector("affine", &x, scale)?;
+    check_row_vector("affine", &x, shift)?;
+    let device = x.device().clone();
+    match &device {
+        Device::Cpu(cpu) => kernels::affine(cpu.exec(), x.data_mut()?, scale.data(), shift.data()),
+    }
+    Ok(x)
+}
+
+/// Every element limited to `low..=high`.
+///
+/// # Errors
+/// [`OutOfMemory`](crate::Error::OutOfMemory) if a shared `x` must be copied.
+pub fn clamp(mut x: Tensor, low: f32, high: f32) -> Result<Tensor> {
+    let device = x.device().clone();
+    match &device {
+        Device::Cpu(cpu) => kernels::clamp(cpu.exec(), x.data_mut()?, low, high),
+    }
+    Ok(x)
+}

@@ -1,0 +1,101 @@
+use zoetrope_kernels as kernels;
+
+use super::check;
+use crate::device::Device;
+use crate::error::Result;
+use crate::tensor::Tensor;
+
+/// What is added to the scaled scores before the softmax.
+#[derive(Clone, Debug, Default)]
+pub enum AttentionBias {
+    /// Nothing.
+    #[default]
+    None,
+    /// One value for each key, `[keys]`, the same for all heads and queries.
+    PerKey(Tensor),
+    /// `[heads, queries, keys]`.
+    PerHead(Tensor),
+}
+
+/// The keys and values of one branch of guidance.
+#[derive(Clone, Debug)]
+pub struct KeyValue {
+    /// `[L, heads * head_dim]`.
+    pub key: Tensor,
+    /// `[L, heads * head_dim]`.
+    pub value: Tensor,
+    /// Added to the scores.
+    pub bias: AttentionBias,
+    /// How many of the rows are keys; later ones are not read.
+    pub length: usize,
+}
+
+impl KeyValue {
+    /// All rows of `key` and `value`, no bias.
+    pub fn new(key: Tensor, value: Tensor) -> Self {
+        let length = key.shape().rows();
+        Self { key, value, bias: AttentionBias::None, length }
+    }
+}
+
+/// `softmax(scale * q kᵀ + bias) v` for every head, streamed: the scores are never held as a whole.
+///
+/// `q` `[branches * Lq, heads * head_dim]`: equal runs of rows, one for each entry of `branches`, which may differ in
+/// the number of their keys; result shaped as `q`. Online softmax after Milakov and Gimelshein (arXiv 1805.02867).
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape), [`Cancelled`](crate::Error::Cancelled),
+/// [`OutOfMemory`](crate::Error::OutOfMemory).
+pub fn attention(q: &Tensor, branches: &[KeyValue], heads: usize, scale: f32) -> Result<Tensor> {
+    const OP: &str = "attention";
+    let width = q.shape().last();
+    let rows = q.shape().rows();
+    let split = [branches.len(), heads];
+    check(q.shape().rank() == 2, OP, q.shape(), split, "queries are [L, heads * head_dim]")?;
+    check(heads > 0 && width % heads == 0, OP, q.shape(), split, "the width is a multiple of the heads")?;
+    let equal = !branches.is_empty() && rows % branches.len() == 0;
+    check(equal, OP, q.shape(), split, "the rows are equal runs, one for each branch")?;
+    let queries = rows / branches.len();
+    for KeyValue { key, value, bias, length } in branches {
+        check(key.shape() == value.shape(), OP, key.shape(), value.shape(), "keys and values have one shape")?;
+        check(key.dims() == [key.shape().rows(), width], OP, q.shape(), key.shape(), "keys are as wide as queries")?;
+        let reach = [*length, width];
+        check((1..=key.shape().rows()).contains(length), OP, key.shape(), reach, "the key length is 1 to the rows")?;
+        match bias {
+            AttentionBias::None => {}
+            AttentionBias::PerKey(bias) => {
+                check(bias.dims() == [*length], OP, key.shape(), bias.shape(), "one bias for each key")?;
+            }
+            AttentionBias::PerHead(bias) => {
+                let expected = [heads, queries, *length];
+                check(bias.dims() == expected, OP, expected.into(), bias.shape(), "a bias is [heads, queries, keys]")?;
+            }
+        }
+    }
+    let mut out = Tensor::uninit(q.device(), q.shape())?;
+    match q.device() {
+        Device::Cpu(cpu) => {
+            let runs = q.data().chunks(queries * width).zip(out.data_mut()?.chunks_mut(queries * width));
+            for ((q, out), branch) in runs.zip(branches) {
+                let shape = kernels::Attention {
+                    heads,
+                    head_dim: width / heads,
+                    queries,
+                    keys: branch.length,
+                    q_stride: width,
+                    kv_stride: width,
+                    out_stride: width,
+                    scale,
+                };
+                let bias = match &branch.bias {
+                    AttentionBias::None => kernels::AttentionBias::None,
+                    AttentionBias::PerKey(bias) => kernels::AttentionBias::PerKey(bias.data()),
+                    AttentionBias::PerHead(bias) => kernels::AttentionBias::PerHead(bias.data()),
+                };
+                kernels::attention(cpu.exec(), &shape, q, branch.key.data(), branch.value.data(), bias, out);
+            }
+        }
+    }
+    q.device().check()?;
+    Ok(out)
+}

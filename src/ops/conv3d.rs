@@ -1,0 +1,83 @@
+use zoetrope_kernels as kernels;
+
+use super::{check, four};
+use crate::device::Device;
+use crate::error::Result;
+use crate::tensor::Tensor;
+use crate::weights::Weight;
+
+/// Stride and zero padding of a [`conv3d`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv3dParams {
+    /// Steps over time, height and width.
+    pub stride: [usize; 3],
+    /// Zero frames before the first one (before the tail, if there is one).
+    pub pad_front: usize,
+    /// Zeros at top, bottom, left and right.
+    pub pad: [usize; 4],
+}
+
+/// A convolution over time, height and width, causal if the padding in time stands in front.
+///
+/// `x` `[T, H, W, C]`, `tail` `[T', H, W, C]` frames that precede `x` (from an earlier call), `w` `[N, C, kt, kh, kw]` in
+/// any storage type, `bias` `N` values, result `[T'', H'', W'', N]`. `kt = 1` is a 2D convolution of every frame.
+/// Cross-correlation, as everywhere in this field; accumulates in F32; no patch matrix is formed.
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape), [`Cancelled`](crate::Error::Cancelled),
+/// [`OutOfMemory`](crate::Error::OutOfMemory).
+pub fn conv3d(
+    x: &Tensor,
+    tail: Option<&Tensor>,
+    w: &Weight,
+    bias: Option<&Tensor>,
+    params: Conv3dParams,
+) -> Result<Tensor> {
+    const OP: &str = "conv3d";
+    let [frames, height, width, in_channels] = four(OP, x, "x is [T, H, W, C]")?;
+    let fits = w.shape().rank() == 5 && w.shape().dims()[1] == in_channels && w.shape().numel() > 0;
+    check(fits, OP, x.shape(), w.shape(), "x is [T, H, W, C] and the weight [N, C, kt, kh, kw]")?;
+    let [out_channels, _, kt, kh, kw] = w.shape().dims().try_into().expect("rank 5 was checked");
+    if let Some(bias) = bias {
+        let fits = bias.shape().numel() == out_channels;
+        check(fits, OP, w.shape(), bias.shape(), "one bias for each output channel")?;
+    }
+    let tail_frames = match tail {
+        Some(tail) => {
+            let [tail_frames, rest @ ..] = four(OP, tail, "the tail is [T, H, W, C]")?;
+            check(rest == [height, width, in_channels], OP, x.shape(), tail.shape(), "the tail has x's frames")?;
+            tail_frames
+        }
+        None => 0,
+    };
+    let Conv3dParams { stride, pad_front, pad } = params;
+    let padded = [
+        frames.saturating_add(tail_frames).saturating_add(pad_front),
+        height.saturating_add(pad[0]).saturating_add(pad[1]),
+        width.saturating_add(pad[2]).saturating_add(pad[3]),
+    ];
+    let reaches = padded[0] >= kt && padded[1] >= kh && padded[2] >= kw && !stride.contains(&0);
+    check(reaches, OP, padded.into(), w.shape(), "the padded input holds the kernel and strides are not zero")?;
+    let shape = kernels::Conv3d {
+        frames,
+        height,
+        width,
+        in_channels,
+        out_channels,
+        kernel: [kt, kh, kw],
+        stride,
+        tail_frames,
+        pad_front,
+        pad,
+    };
+    let [t, h, w_out] = shape.output();
+    let mut out = Tensor::uninit(x.device(), [t, h, w_out, out_channels])?;
+    match x.device() {
+        Device::Cpu(cpu) => {
+            let (tail, bias) = (tail.map_or(&[][..], Tensor::data), bias.map(Tensor::data));
+            kernels::conv3d(cpu.exec(), &shape, x.data(), tail, w.stored(), bias, out.data_mut()?);
+        }
+    }
+    x.device().check()?;
+    Ok(out)
+}

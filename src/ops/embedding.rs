@@ -1,0 +1,26 @@
+use zoetrope_kernels as kernels;
+
+use super::check;
+use crate::device::Device;
+use crate::error::Result;
+use crate::tensor::Tensor;
+use crate::weights::Weight;
+
+/// The rows of `table` that `ids` name.
+///
+/// `table` `[vocab, D]` in any storage type, result `[ids, D]`.
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape) if the table is not a matrix or an id lies outside it.
+pub fn embedding(device: &Device, table: &Weight, ids: &[u32]) -> Result<Tensor> {
+    check(table.shape().rank() == 2, "embedding", table.shape(), [ids.len()], "the table is [vocab, D]")?;
+    let (vocabulary, width) = (table.shape().dims()[0], table.shape().last());
+    if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
+        check(false, "embedding", table.shape(), [id as usize], "ids lie within the vocabulary")?;
+    }
+    let mut out = Tensor::uninit(device, [ids.len(), width])?;
+    match device {
+        Device::Cpu(cpu) => kernels::embedding(cpu.exec(), table.stored(), width, ids, out.data_mut()?),
+    }
+    Ok(out)
+}

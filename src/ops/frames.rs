@@ -1,0 +1,52 @@
+use zoetrope_kernels as kernels;
+
+use super::{check, four};
+use crate::device::Device;
+use crate::error::Result;
+use crate::tensor::Tensor;
+
+/// Turns two halves of the channels into two frames: the second half of an upsampling over time.
+///
+/// `x` `[T, H, W, 2C]`, result `[2T, H, W, C]`: frame `2t + j` holds channels `jC..(j + 1)C` of frame `t`.
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape) if `x` is not video with an even number of channels.
+pub fn interleave_frames(x: &Tensor) -> Result<Tensor> {
+    let shape = four("interleave_frames", x, "x is [T, H, W, 2C]")?;
+    let [t, h, w, c] = shape;
+    check(c % 2 == 0, "interleave_frames", x.shape(), x.shape(), "an even number of channels")?;
+    let mut out = Tensor::uninit(x.device(), [2 * t, h, w, c / 2])?;
+    match x.device() {
+        Device::Cpu(cpu) => kernels::interleave_frames(cpu.exec(), x.data(), shape, out.data_mut()?),
+    }
+    Ok(out)
+}
+
+/// A copy of the last `count` frames of `before` followed by `x`; fewer if there are not so many.
+///
+/// `x` and `before` `[T, H, W, C]`. The copy holds nothing else in memory.
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape) if the frames differ in size.
+pub fn last_frames(before: Option<&Tensor>, x: &Tensor, count: usize) -> Result<Tensor> {
+    let [frames, h, w, c] = four("last_frames", x, "x is [T, H, W, C]")?;
+    let from_x = frames.min(count);
+    let from_before = match before {
+        Some(before) => {
+            check(before.dims()[1..] == [h, w, c], "last_frames", x.shape(), before.shape(), "frames of one size")?;
+            before.dims()[0].min(count - from_x)
+        }
+        None => 0,
+    };
+    let mut out = Tensor::uninit(x.device(), [from_before + from_x, h, w, c])?;
+    match x.device() {
+        Device::Cpu(_) => {
+            let (head, rest) = out.data_mut()?.split_at_mut(from_before * h * w * c);
+            if let Some(before) = before {
+                head.copy_from_slice(&before.data()[before.shape().numel() - head.len()..]);
+            }
+            rest.copy_from_slice(&x.data()[x.shape().numel() - rest.len()..]);
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,56 @@
+use zoetrope_kernels as kernels;
+
+use super::check;
+use crate::device::Device;
+use crate::error::Result;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// `[C, ..]` to `[.., C]`.
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape) if `x` is a scalar.
+pub fn channels_last(x: &Tensor) -> Result<Tensor> {
+    check(x.shape().rank() >= 1, "channels_last", x.shape(), x.shape(), "x is [C, ..]")?;
+    let mut dims = x.dims().to_vec();
+    dims.rotate_left(1);
+    let mut out = Tensor::uninit(x.device(), Shape::new(&dims))?;
+    match x.device() {
+        Device::Cpu(cpu) => kernels::channels_last(cpu.exec(), x.data(), x.dims()[0], out.data_mut()?),
+    }
+    Ok(out)
+}
+
+/// `[.., C]` to `[C, ..]`.
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape) if `x` is a scalar.
+pub fn channels_first(x: &Tensor) -> Result<Tensor> {
+    check(x.shape().rank() >= 1, "channels_first", x.shape(), x.shape(), "x is [.., C]")?;
+    let mut dims = x.dims().to_vec();
+    dims.rotate_right(1);
+    let mut out = Tensor::uninit(x.device(), Shape::new(&dims))?;
+    match x.device() {
+        Device::Cpu(cpu) => kernels::channels_first(cpu.exec(), x.data(), x.shape().last(), out.data_mut()?),
+    }
+    Ok(out)
+}
+
+/// The rows of `x` over and over.
+///
+/// `x` `[L, D]`, result `[times * L, D]`.
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape) if `x` is no matrix.
+pub fn repeat_rows(x: &Tensor, times: usize) -> Result<Tensor> {
+    check(x.shape().rank() == 2, "repeat_rows", x.shape(), [times], "x is [L, D]")?;
+    let mut out = Tensor::uninit(x.device(), [times * x.dims()[0], x.dims()[1]])?;
+    match x.device() {
+        Device::Cpu(_) => {
+            if x.shape().numel() > 0 {
+                out.data_mut()?.chunks_exact_mut(x.shape().numel()).for_each(|copy| copy.copy_from_slice(x.data()));
+            }
+        }
+    }
+    Ok(out)
+}

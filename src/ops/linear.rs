@@ -1,0 +1,32 @@
+use zoetrope_kernels::{self as kernels, Activation};
+
+use super::check;
+use crate::device::Device;
+use crate::error::Result;
+use crate::tensor::Tensor;
+use crate::weights::Weight;
+
+/// `activation(x wᵀ + bias)`: a fully connected layer, also a 1x1x1 convolution on channels-last data.
+///
+/// `x` `[.., K]`, `w` `[N, K]` in any storage type, `bias` `N` values, result `[.., N]`. Accumulates in F32.
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape), [`Cancelled`](crate::Error::Cancelled),
+/// [`OutOfMemory`](crate::Error::OutOfMemory).
+pub fn linear(x: &Tensor, w: &Weight, bias: Option<&Tensor>, activation: Activation) -> Result<Tensor> {
+    let fits = w.shape().rank() == 2 && x.shape().rank() >= 1 && w.shape().last() == x.shape().last();
+    check(fits, "linear", x.shape(), w.shape(), "x is [.., K] and the weight [N, K]")?;
+    let (n, k) = (w.shape().dims()[0], w.shape().last());
+    if let Some(bias) = bias {
+        check(bias.shape().numel() == n, "linear", w.shape(), bias.shape(), "one bias for each row of the weight")?;
+    }
+    let mut out = Tensor::uninit(x.device(), x.shape().with_last(n))?;
+    match x.device() {
+        Device::Cpu(cpu) => {
+            let (rows, bias) = (x.shape().rows(), bias.map(Tensor::data));
+            kernels::linear(cpu.exec(), x.data(), w.stored(), rows, k, n, bias, activation, out.data_mut()?);
+        }
+    }
+    x.device().check()?;
+    Ok(out)
+}

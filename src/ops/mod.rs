@@ -1,0 +1,53 @@
+//! Ops: one file each, with the shape check and an arm per device.
+//!
+//! Layout is channels-last: tokens are `[L, D]`, video is `[T, H, W, C]`. Ops that take their first tensor by value
+//! write in place when nobody else holds its buffer. An op runs where its first tensor lives.
+
+mod activation;
+mod arithmetic;
+mod attention;
+mod conv3d;
+mod embedding;
+mod frames;
+mod layout;
+mod linear;
+mod modulate;
+mod norm;
+mod patch;
+mod rope;
+mod upsample;
+
+pub use activation::activate;
+pub use arithmetic::{add, affine, clamp, mul};
+pub use attention::{AttentionBias, KeyValue, attention};
+pub use conv3d::{Conv3dParams, conv3d};
+pub use embedding::embedding;
+pub use frames::{interleave_frames, last_frames};
+pub use layout::{channels_first, channels_last, repeat_rows};
+pub use linear::linear;
+pub use modulate::{gated_add, gated_add_rows, modulate};
+pub use norm::{channel_norm, channel_norm_silu, layer_norm, rms_norm};
+pub use patch::{patchify, unpatchify};
+pub use rope::rope;
+pub use upsample::upsample_nearest;
+pub use zoetrope_kernels::Activation;
+
+use crate::error::{Error, Result};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// An [`Error::Shape`] unless `fits`.
+fn check(fits: bool, op: &'static str, left: Shape, right: impl Into<Shape>, why: &'static str) -> Result<()> {
+    if fits { Ok(()) } else { Err(Error::Shape { op, left, right: right.into(), why }) }
+}
+
+/// Checks that `vector` has one value for each position of `x`'s last axis.
+fn check_row_vector(op: &'static str, x: &Tensor, vector: &Tensor) -> Result<()> {
+    let fits = x.shape().rank() >= 1 && vector.shape().numel() == x.shape().last();
+    check(fits, op, x.shape(), vector.shape(), "one value for each position of the last axis")
+}
+
+/// The axes of a rank-4 tensor.
+fn four(op: &'static str, x: &Tensor, why: &'static str) -> Result<[usize; 4]> {
+    x.dims().try_into().map_err(|_| Error::Shape { op, left: x.shape(), right: x.shape(), why })
+}

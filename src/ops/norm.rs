@@ -1,0 +1,73 @@
+use zoetrope_kernels as kernels;
+
+use super::{check, check_row_vector};
+use crate::device::Device;
+use crate::error::Result;
+use crate::tensor::Tensor;
+
+/// `x / sqrt(mean(x²) + eps) * weight` over the last axis.
+///
+/// `x` `[.., D]`, `weight` `D` values. Zhang and Sennrich, arXiv 1910.07467.
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape) if `weight` does not have `D` values.
+pub fn rms_norm(mut x: Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
+    check_row_vector("rms_norm", &x, weight)?;
+    let device = x.device().clone();
+    match &device {
+        Device::Cpu(cpu) => kernels::rms_norm(cpu.exec(), x.data_mut()?, weight.data(), eps),
+    }
+    Ok(x)
+}
+
+/// `(x - mean) / sqrt(variance + eps)` over the last axis, then `* weight + bias` if there is an affine part.
+///
+/// `x` `[.., D]`, `affine` weight and bias of `D` values; the variance is the biased one. Ba et al., arXiv 1607.06450.
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape) if the affine part does not have `D` values.
+pub fn layer_norm(mut x: Tensor, affine: Option<(&Tensor, &Tensor)>, eps: f32) -> Result<Tensor> {
+    let width = x.shape().last();
+    check(x.shape().rank() >= 1 && width > 0, "layer_norm", x.shape(), [width], "a last axis that is not empty")?;
+    if let Some((weight, bias)) = affine {
+        check_row_vector("layer_norm", &x, weight)?;
+        check_row_vector("layer_norm", &x, bias)?;
+    }
+    let device = x.device().clone();
+    match &device {
+        Device::Cpu(cpu) => {
+            let affine = affine.map(|(weight, bias)| (weight.data(), bias.data()));
+            kernels::layer_norm(cpu.exec(), x.data_mut()?, width, affine, eps);
+        }
+    }
+    Ok(x)
+}
+
+/// `x / max(|x|, 1e-12) * sqrt(C) * gamma` over the last axis: the norm of Wan's VAE.
+///
+/// `x` `[.., C]`, `gamma` `C` values, `|x|` the Euclidean length over the channels. `WanRMS_norm` of diffusers'
+/// `autoencoder_kl_wan.py`.
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape) if `gamma` does not have `C` values.
+pub fn channel_norm(mut x: Tensor, gamma: &Tensor) -> Result<Tensor> {
+    check_row_vector("channel_norm", &x, gamma)?;
+    let device = x.device().clone();
+    match &device {
+        Device::Cpu(cpu) => kernels::channel_norm(cpu.exec(), x.data_mut()?, gamma.data()),
+    }
+    Ok(x)
+}
+
+/// `silu(`[`channel_norm`]`(x, gamma))` in one pass.
+///
+/// # Errors
+/// As [`channel_norm`].
+pub fn channel_norm_silu(mut x: Tensor, gamma: &Tensor) -> Result<Tensor> {
+    check_row_vector("channel_norm_silu", &x, gamma)?;
+    let device = x.device().clone();
+    match &device {
+        Device::Cpu(cpu) => kernels::channel_norm_silu(cpu.exec(), x.data_mut()?, gamma.data()),
+    }
+    Ok(x)
+}

@@ -1,0 +1,47 @@
+use zoetrope_kernels as kernels;
+
+use super::{check, four};
+use crate::device::Device;
+use crate::error::Result;
+use crate::tensor::Tensor;
+
+/// Cuts a latent into patches, one row each.
+///
+/// `x` `[C, T, H, W]`, `patch` `[pt, ph, pw]`, result `[T/pt * H/ph * W/pw, C * pt * ph * pw]`: rows in the order
+/// t, h, w; columns in the order c, pt, ph, pw, which is that of a strided convolution's weight.
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape) if an axis is no multiple of the patch.
+pub fn patchify(x: &Tensor, patch: [usize; 3]) -> Result<Tensor> {
+    let shape = four("patchify", x, "x is [C, T, H, W]")?;
+    let [c, t, h, w] = shape;
+    let whole = patch.iter().zip([t, h, w]).all(|(&p, axis)| p > 0 && axis % p == 0);
+    check(whole, "patchify", x.shape(), patch, "every axis is a multiple of the patch")?;
+    let [pt, ph, pw] = patch;
+    let mut out = Tensor::uninit(x.device(), [(t / pt) * (h / ph) * (w / pw), c * pt * ph * pw])?;
+    match x.device() {
+        Device::Cpu(cpu) => kernels::patchify(cpu.exec(), x.data(), shape, patch, out.data_mut()?),
+    }
+    Ok(out)
+}
+
+/// Puts patches back in their places.
+///
+/// `x` `[T/pt * H/ph * W/pw, pt * ph * pw * C]` with columns in the order pt, ph, pw, c; result `shape` `[C, T, H, W]`.
+/// (The order differs from [`patchify`]'s, as in the reference: `WanTransformer3DModel` of diffusers.)
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape) if rows or columns do not fit.
+pub fn unpatchify(x: &Tensor, shape: [usize; 4], patch: [usize; 3]) -> Result<Tensor> {
+    let [c, t, h, w] = shape;
+    let [pt, ph, pw] = patch;
+    let whole = patch.iter().zip([t, h, w]).all(|(&p, axis)| p > 0 && axis % p == 0);
+    check(whole, "unpatchify", shape.into(), patch, "every axis is a multiple of the patch")?;
+    let expected = [(t / pt) * (h / ph) * (w / pw), c * pt * ph * pw];
+    check(x.dims() == expected, "unpatchify", x.shape(), expected, "a row for each patch")?;
+    let mut out = Tensor::uninit(x.device(), shape)?;
+    match x.device() {
+        Device::Cpu(cpu) => kernels::unpatchify(cpu.exec(), x.data(), shape, patch, out.data_mut()?),
+    }
+    Ok(out)
+}

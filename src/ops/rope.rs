@@ -1,0 +1,26 @@
+use zoetrope_kernels as kernels;
+
+use super::check;
+use crate::device::Device;
+use crate::error::Result;
+use crate::tensor::Tensor;
+
+/// Rotates interleaved pairs of every head by the angle of its row.
+///
+/// `x` `[B * L, heads * head_dim]`, `cos` and `sin` `[L, head_dim / 2]`, the same for each of the `B` branches:
+/// `(a, b)` at `2i, 2i + 1` becomes `(a cos - b sin, a sin + b cos)`. Su et al., arXiv 2104.09864.
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape) if the tables do not fit.
+pub fn rope(mut x: Tensor, heads: usize, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+    check(cos.shape() == sin.shape(), "rope", cos.shape(), sin.shape(), "tables of one shape")?;
+    let half = cos.shape().last();
+    let rows = cos.shape().rows();
+    let fits = x.shape().last() == heads * half * 2 && rows > 0 && x.shape().rows() % rows == 0;
+    check(fits, "rope", x.shape(), cos.shape(), "tables are [L, head_dim / 2] and x [B * L, heads * head_dim]")?;
+    let device = x.device().clone();
+    match &device {
+        Device::Cpu(cpu) => kernels::rope(cpu.exec(), x.data_mut()?, heads, 2 * half, cos.data(), sin.data()),
+    }
+    Ok(x)
+}

@@ -1,0 +1,23 @@
+use zoetrope_kernels as kernels;
+
+use super::{check, four};
+use crate::device::Device;
+use crate::error::Result;
+use crate::tensor::Tensor;
+
+/// Repeats every pixel `factor[0]` times downwards and `factor[1]` times to the right.
+///
+/// `x` `[T, H, W, C]`, result `[T, fh * H, fw * W, C]`: "nearest-exact" at whole factors.
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape) if `x` is not video or a factor is zero.
+pub fn upsample_nearest(x: &Tensor, factor: [usize; 2]) -> Result<Tensor> {
+    let shape = four("upsample_nearest", x, "x is [T, H, W, C]")?;
+    check(!factor.contains(&0), "upsample_nearest", x.shape(), factor, "factors are not zero")?;
+    let ([t, h, w, c], [fh, fw]) = (shape, factor);
+    let mut out = Tensor::uninit(x.device(), [t, fh * h, fw * w, c])?;
+    match x.device() {
+        Device::Cpu(cpu) => kernels::upsample_nearest(cpu.exec(), x.data(), shape, fh, fw, out.data_mut()?),
+    }
+    Ok(out)
+}

@@ -1,0 +1,179 @@
+//! Buffers that are used again: ownership is the memory plan, the pool only keeps what was given back.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use wide::f32x16;
+
+use crate::error::{Error, Result};
+
+/// Sixteen floats on a cache line: blocks are made of these, so that every buffer starts aligned.
+pub(crate) type Line = f32x16;
+
+const LINE: usize = size_of::<Line>() / size_of::<f32>();
+const LINE_BYTES: u64 = size_of::<Line>() as u64;
+
+/// Smaller blocks are left to the allocator: keeping them would not pay for the search.
+const MIN_KEPT_BYTES: u64 = 16 << 10;
+
+/// What a pool holds and has held, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStats {
+    /// Bytes in buffers that somebody owns.
+    pub live: u64,
+    /// Bytes in buffers that were given back and are kept for the next request.
+    pub kept: u64,
+    /// The most that `live` has been.
+    pub high_water: u64,
+    /// Requests that were served by a kept buffer.
+    pub hits: u64,
+    /// Requests that went to the system.
+    pub misses: u64,
+}
+
+/// The buffers of one CPU device.
+///
+/// A request is served by the smallest kept block of at most twice its size; kept blocks are released, oldest first,
+/// so that live and kept together never exceed what was once live at the same time.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    state: Mutex<State>,
+    budget: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    kept: VecDeque<Vec<Line>>,
+    stats: PoolStats,
+}
+
+impl Pool {
+    /// A pool that refuses to have more than `budget` bytes in use.
+    pub fn new(budget: Option<u64>) -> Self {
+        Self { state: Mutex::default(), budget }
+    }
+
+    /// A block of at least `len` floats with unspecified contents.
+    pub fn take(&self, len: usize) -> Result<Vec<Line>> {
+        let lines = len.div_ceil(LINE);
+        let bytes = lines as u64 * LINE_BYTES;
+        let mut state = self.lock();
+        let best = (state.kept.iter().enumerate())
+            .filter(|(_, block)| block.len() >= lines && block.len() <= 2 * lines)
+            .min_by_key(|(_, block)| block.len())
+            .map(|(index, _)| index);
+        let held = match best.and_then(|index| state.kept.remove(index)) {
+            Some(block) => {
+                state.stats.hits += 1;
+                state.stats.kept -= bytes_of(&block);
+                Some(block)
+            }
+            None => {
+                state.stats.misses += 1;
+                None
+            }
+        };
+        let used = held.as_ref().map_or(bytes, bytes_of);
+        let live = state.stats.live + used;
+        if let Some(budget) = self.budget.filter(|&budget| live > budget) {
+            return Err(Error::OutOfMemory { asked: bytes, budget });
+        }
+        state.stats.live = live;
+        state.stats.high_water = state.stats.high_water.max(live);
+        state.trim();
+        drop(state);
+        match held {
+            Some(block) => Ok(block),
+            None => bytemuck::allocation::try_zeroed_vec(lines).map_err(|()| {
+                self.lock().stats.live -= used;
+                Error::OutOfMemory { asked: bytes, budget: self.budget.unwrap_or(0) }
+            }),
+        }
+    }
+
+    /// Takes a block back.
+    pub fn give(&self, block: Vec<Line>) {
+        let bytes = bytes_of(&block);
+        let mut state = self.lock();
+        state.stats.live -= bytes;
+        if bytes >= MIN_KEPT_BYTES {
+            state.stats.kept += bytes;
+            state.kept.push_back(block);
+            state.trim();
+        }
+    }
+
+    /// Releases every kept block to the system.
+    pub fn release(&self) {
+        let mut state = self.lock();
+        state.kept.clear();
+        state.stats.kept = 0;
+    }
+
+    /// The present figures.
+    pub fn stats(&self) -> PoolStats {
+        self.lock().stats
+    }
+
+    /// A panic elsewhere cannot leave the counters half-written: every update above is complete before anything that
+    /// can panic, so a poisoned lock is as good as a clean one.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Drops the oldest kept blocks until live and kept fit into the high water.
+    fn trim(&mut self) {
+        while self.stats.live + self.stats.kept > self.stats.high_water {
+            let Some(block) = self.kept.pop_front() else { break };
+            self.stats.kept -= bytes_of(&block);
+        }
+    }
+}
+
+fn bytes_of(block: &Vec<Line>) -> u64 {
+    block.len() as u64 * LINE_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MB: usize = 1 << 18; // floats
+
+    #[test]
+    fn a_block_is_used_again_when_it_fits_within_twice() {
+        let pool = Pool::new(None);
+        let big = pool.take(8 * MB).unwrap();
+        pool.give(big);
+        assert_eq!(pool.take(5 * MB).unwrap().len() * LINE, 8 * MB);
+        assert_eq!(pool.stats().hits, 1);
+        let _small = pool.take(MB).unwrap();
+        assert_eq!(pool.stats().hits, 1);
+    }
+
+    #[test]
+    fn kept_blocks_never_push_the_total_above_the_high_water() {
+        let pool = Pool::new(None);
+        for size in [3, 7, 1, 9, 2, 4] {
+            let a = pool.take(size * MB).unwrap();
+            let b = pool.take(MB).unwrap();
+            pool.give(a);
+            pool.give(b);
+            let stats = pool.stats();
+            assert!(stats.live + stats.kept <= stats.high_water, "{stats:?}");
+        }
+        assert_eq!(pool.stats().live, 0);
+        assert_eq!(pool.stats().high_water, 10 * 4 * MB as u64);
+    }
+
+    #[test]
+    fn the_budget_is_an_error_that_says_what_was_asked() {
+        let pool = Pool::new(Some(1 << 20));
+        let first = pool.take(MB / 2).unwrap();
+        assert!(matches!(pool.take(MB), Err(Error::OutOfMemory { asked: 1_048_576, budget: 1_048_576 })));
+        pool.give(first);
+        assert!(pool.take(MB).is_ok());
+    }
+}

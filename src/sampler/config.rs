@@ -1,0 +1,200 @@
+//! scheduler_config.json: which scheduler a checkpoint folder names, and with which shift.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::Sampler;
+use super::schedule::MAX_SHIFT;
+use crate::error::{Error, Result};
+
+/// The largest file that is read; real ones have under 2 KB.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The scheduler classes of diffusers that a folder may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchedulerClass {
+    /// `UniPCMultistepScheduler` with flow sigmas: every published Wan folder.
+    UniPcMultistep,
+    /// `FlowMatchEulerDiscreteScheduler`.
+    FlowMatchEulerDiscrete,
+}
+
+/// A checkpoint's scheduler: its class, and the shift of its noise levels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SchedulerConfig {
+    class: SchedulerClass,
+    shift: f64,
+}
+
+/// One key: what the class takes when it is absent, and the one value that this engine implements.
+type Rule = (&'static str, Value, Value);
+
+impl SchedulerClass {
+    /// The name in the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UniPcMultistep => "UniPCMultistepScheduler",
+            Self::FlowMatchEulerDiscrete => "FlowMatchEulerDiscreteScheduler",
+        }
+    }
+
+    fn shift_key(self) -> &'static str {
+        match self {
+            Self::UniPcMultistep => "flow_shift",
+            Self::FlowMatchEulerDiscrete => "shift",
+        }
+    }
+
+    fn rules(self) -> Vec<Rule> {
+        let off = |key| (key, json!(false), json!(false));
+        let mut rules = vec![
+            ("num_train_timesteps", json!(1000), json!(1000)),
+            ("shift_terminal", json!(null), json!(null)),
+            off("use_dynamic_shifting"),
+            off("use_karras_sigmas"),
+            off("use_exponential_sigmas"),
+            off("use_beta_sigmas"),
+        ];
+        match self {
+            Self::UniPcMultistep => rules.extend([
+                ("prediction_type", json!("epsilon"), json!("flow_prediction")),
+                ("use_flow_sigmas", json!(false), json!(true)),
+                ("solver_order", json!(2), json!(2)),
+                ("solver_type", json!("bh2"), json!("bh2")),
+                ("solver_p", json!(null), json!(null)),
+                ("predict_x0", json!(true), json!(true)),
+                ("lower_order_final", json!(true), json!(true)),
+                ("disable_corrector", json!([]), json!([])),
+                ("final_sigmas_type", json!("zero"), json!("zero")),
+                ("timestep_spacing", json!("linspace"), json!("linspace")),
+                ("steps_offset", json!(0), json!(0)),
+                off("thresholding"),
+            ]),
+            Self::FlowMatchEulerDiscrete => rules.extend([off("invert_sigmas"), off("stochastic_sampling")]),
+        }
+        rules
+    }
+}
+
+/// Keys without effect on flow matching as the rules admit it: noise variances, what goes with options that are off.
+const IDLE: &[&str] = &[
+    "base_image_seq_len",
+    "base_shift",
+    "beta_end",
+    "beta_schedule",
+    "beta_start",
+    "dynamic_thresholding_ratio",
+    "max_image_seq_len",
+    "max_shift",
+    "rescale_betas_zero_snr",
+    "sample_max_value",
+    "sigma_max",
+    "sigma_min",
+    "time_shift_type",
+    "trained_betas",
+];
+
+impl SchedulerConfig {
+    /// Reads a checkpoint folder's `scheduler/scheduler_config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read, otherwise as [`Self::parse`].
+    pub fn open(file: &Path) -> Result<Self> {
+        let mut text = String::new();
+        File::open(file)
+            .and_then(|f| f.take(MAX_BYTES + 1).read_to_string(&mut text))
+            .map_err(Error::io("read", file))?;
+        if text.len() as u64 > MAX_BYTES {
+            return Err(Error::file(file, format!("a scheduler configuration has at most {MAX_BYTES} bytes")));
+        }
+        Self::parse(&text, file)
+    }
+
+    /// Reads the text of a scheduler configuration; `file` is for messages.
+    ///
+    /// Absent keys take their class's defaults in diffusers 0.42.1. Keys that start with `_` and keys that change nothing
+    /// for flow matching are ignored.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the class, a key or a value is not one that this engine implements.
+    pub fn parse(json: &str, file: &Path) -> Result<Self> {
+        let keys: Map<String, Value> = serde_json::from_str(json)
+            .map_err(|e| Error::file(file, format!("not a scheduler configuration in JSON: {e}")))?;
+        let known = [SchedulerClass::UniPcMultistep, SchedulerClass::FlowMatchEulerDiscrete];
+        let named = keys.get("_class_name").unwrap_or(&Value::Null);
+        let Some(class) = known.into_iter().find(|class| named == class.name()) else {
+            let names = known.map(SchedulerClass::name).join(" or ");
+            return Err(Error::config(file, "_class_name", format!("expected {names}, found {}", shown(named))));
+        };
+
+        let rules = class.rules();
+        for (key, default, supported) in &rules {
+            let value = keys.get(*key).unwrap_or(default);
+            if !same(value, supported) {
+                let absent = if keys.contains_key(*key) { "" } else { " (the class's default: the key is absent)" };
+                let why = format!("a Wan checkpoint has {supported} here, found {}{absent}", shown(value));
+                return Err(Error::config(file, key, why));
+            }
+        }
+        // A configuration that was converted from another class keeps that class's keys, which then mean nothing.
+        let foreign: Vec<Rule> = known.into_iter().filter(|&c| c != class).flat_map(SchedulerClass::rules).collect();
+        let is_known = |key: &str| {
+            key.starts_with('_')
+                || IDLE.contains(&key)
+                || known.iter().any(|class| class.shift_key() == key)
+                || rules.iter().chain(&foreign).any(|(name, ..)| *name == key)
+        };
+        if let Some(key) = keys.keys().find(|key| !is_known(key)) {
+            let why = format!("{} has no option of this name that is implemented here", class.name());
+            return Err(Error::config(file, key, why));
+        }
+
+        let key = class.shift_key();
+        let shift = match keys.get(key) {
+            None => 1.0,
+            Some(value) => value.as_f64().filter(|s| *s > 0.0 && *s <= MAX_SHIFT).ok_or_else(|| {
+                let why = format!("expected a number above 0 and at most {MAX_SHIFT}, found {}", shown(value));
+                Error::config(file, key, why)
+            })?,
+        };
+        Ok(Self { class, shift })
+    }
+
+    /// The scheduler class.
+    pub fn class(&self) -> SchedulerClass {
+        self.class
+    }
+
+    /// The shift of the noise levels: `flow_shift` or `shift`, 1 if the file has none.
+    pub fn shift(&self) -> f64 {
+        self.shift
+    }
+
+    /// The sampler of the class.
+    pub fn sampler(&self) -> Sampler {
+        match self.class {
+            SchedulerClass::UniPcMultistep => Sampler::UniPc,
+            SchedulerClass::FlowMatchEulerDiscrete => Sampler::Euler,
+        }
+    }
+}
+
+/// Whether two values are equal, numbers by value: 1000 is 1000.0.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a.as_f64(), b.as_f64()) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
+    }
+}
+
+/// A value for a message, cut to a line.
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

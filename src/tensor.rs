@@ -1,0 +1,189 @@
+//! The tensor: contiguous, row-major, F32, at most five axes, cheap to clone.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::pool::Line;
+use crate::shape::Shape;
+
+/// A contiguous, row-major array of F32 on a [`Device`].
+///
+/// Clones share the buffer. [`reshape`](Self::reshape) and [`narrow`](Self::narrow) are free. Ops that take a tensor
+/// by value write in place when nobody else holds its buffer.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    shape: Shape,
+    start: usize,
+    buffer: Arc<Buffer>,
+}
+
+/// A block of a pool, given back when the last tensor over it goes.
+#[derive(Debug)]
+struct Buffer {
+    block: Vec<Line>,
+    device: Device,
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let Device::Cpu(cpu) = &self.device;
+        cpu.pool().give(std::mem::take(&mut self.block));
+    }
+}
+
+impl Tensor {
+    /// A tensor with unspecified contents, for an op that writes all of it.
+    pub(crate) fn uninit(device: &Device, shape: impl Into<Shape>) -> Result<Self> {
+        let shape = shape.into();
+        let Device::Cpu(cpu) = device;
+        let block = cpu.pool().take(shape.numel())?;
+        Ok(Self { shape, start: 0, buffer: Arc::new(Buffer { block, device: device.clone() }) })
+    }
+
+    /// A tensor of zeros.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] if the device's budget does not allow it.
+    pub fn zeros(device: &Device, shape: impl Into<Shape>) -> Result<Self> {
+        let mut zeros = Self::uninit(device, shape)?;
+        zeros.data_mut()?.fill(0.0);
+        Ok(zeros)
+    }
+
+    /// A tensor with these values, row by row.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `values` are not as many as `shape` holds, [`Error::OutOfMemory`] beyond the budget.
+    pub fn from_slice(device: &Device, shape: impl Into<Shape>, values: &[f32]) -> Result<Self> {
+        let shape = shape.into();
+        if values.len() != shape.numel() {
+            let right = [values.len()].into();
+            return Err(Error::Shape { op: "from_slice", left: shape, right, why: "as many values as elements" });
+        }
+        let mut tensor = Self::uninit(device, shape)?;
+        tensor.data_mut()?.copy_from_slice(values);
+        Ok(tensor)
+    }
+
+    /// The axis lengths.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The axis lengths as a slice.
+    pub fn dims(&self) -> &[usize] {
+        self.shape.dims()
+    }
+
+    /// Where the tensor lives.
+    pub fn device(&self) -> &Device {
+        &self.buffer.device
+    }
+
+    /// The values, row by row.
+    pub fn to_vec(&self) -> Vec<f32> {
+        self.data().to_vec()
+    }
+
+    /// The values in place.
+    pub fn data(&self) -> &[f32] {
+        &bytemuck::cast_slice(&self.buffer.block)[self.range()]
+    }
+
+    /// The values in place, for writing; copied first if another tensor shares the buffer.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] if a copy is needed and does not fit.
+    pub(crate) fn data_mut(&mut self) -> Result<&mut [f32]> {
+        if Arc::get_mut(&mut self.buffer).is_none() {
+            let mut copy = Self::uninit(self.device(), self.shape)?;
+            copy.data_mut()?.copy_from_slice(self.data());
+            *self = copy;
+        }
+        let range = self.range();
+        let buffer = Arc::get_mut(&mut self.buffer).expect("a fresh copy has one owner");
+        Ok(&mut bytemuck::cast_slice_mut(&mut buffer.block)[range])
+    }
+
+    /// The same values under another shape with as many elements; free.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the number of elements differs.
+    pub fn reshape(mut self, shape: impl Into<Shape>) -> Result<Self> {
+        let shape = shape.into();
+        if shape.numel() != self.shape.numel() {
+            return Err(Error::Shape { op: "reshape", left: self.shape, right: shape, why: "as many elements" });
+        }
+        self.shape = shape;
+        Ok(self)
+    }
+
+    /// Rows `range` of the leading axis; shares the buffer.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the range lies outside the axis.
+    pub fn narrow(&self, range: Range<usize>) -> Result<Self> {
+        let length = self.dims().first().copied().unwrap_or(0);
+        if range.start > range.end || range.end > length {
+            let right = [range.start, range.end].into();
+            return Err(Error::Shape { op: "narrow", left: self.shape, right, why: "a range of the leading axis" });
+        }
+        let mut dims = self.dims().to_vec();
+        dims[0] = range.len();
+        let row: usize = dims[1..].iter().product();
+        let start = self.start + range.start * row;
+        Ok(Self { shape: Shape::new(&dims), start, buffer: self.buffer.clone() })
+    }
+
+    /// Whether no value is NaN or infinite.
+    pub fn is_finite(&self) -> bool {
+        self.data().iter().all(|value| value.is_finite())
+    }
+
+    fn range(&self) -> Range<usize> {
+        self.start..self.start + self.shape.numel()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn iota(shape: &[usize]) -> Tensor {
+        let device = Device::cpu().unwrap();
+        let values: Vec<f32> = (0..shape.iter().product()).map(|i| i as f32).collect();
+        Tensor::from_slice(&device, shape, &values).unwrap()
+    }
+
+    #[test]
+    fn narrow_and_reshape_share_the_buffer() {
+        let x = iota(&[4, 3]);
+        let rows = x.narrow(1..3).unwrap().reshape([6]).unwrap();
+        assert_eq!(rows.data(), &[3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+        assert!(Arc::ptr_eq(&x.buffer, &rows.buffer));
+        assert!(x.narrow(3..5).is_err());
+        assert!(x.reshape([5]).is_err());
+    }
+
+    #[test]
+    fn writing_copies_only_what_is_shared() {
+        let mut x = iota(&[4]);
+        let before = x.data().as_ptr();
+        x.data_mut().unwrap()[0] = 9.0;
+        assert_eq!(x.data().as_ptr(), before);
+        let y = x.clone();
+        x.data_mut().unwrap()[0] = 1.0;
+        assert_eq!((x.data()[0], y.data()[0]), (1.0, 9.0));
+    }
+
+    #[test]
+    fn a_dropped_tensor_returns_to_the_pool() {
+        let device = Device::cpu().unwrap();
+        drop(Tensor::zeros(&device, [1 << 16]).unwrap());
+        let again = Tensor::zeros(&device, [1 << 16]).unwrap();
+        assert_eq!(device.pool_stats().hits, 1);
+        assert!(again.is_finite());
+    }
+}

@@ -1,0 +1,7 @@
+//! From a prompt to token ids: what diffusers' Wan pipeline does to the words before the text encoder sees them.
+
+mod clean;
+mod tokenizer;
+
+pub use clean::clean;
+pub use tokenizer::{MAX_TOKENS, Tokenizer, Tokens};

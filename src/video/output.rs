@@ -1,0 +1,146 @@
+//! A file that is not there until it is whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// A target for bytes: a file that gets its name when it is complete, or a stream.
+pub(super) struct Output {
+    writer: BufWriter<Target>,
+    /// What messages call it.
+    name: PathBuf,
+    partial: Option<Partial>,
+}
+
+enum Target {
+    File(File),
+    Stream(Box<dyn Write + Send>),
+}
+
+impl Output {
+    /// A new file at `path`, written beside it under a hidden name until [`Self::finish`]. Pipes and devices are written
+    /// to at once.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if `path` is a folder, or a file and not `force`; [`Error::Io`].
+    pub fn file(path: &Path, force: bool) -> Result<Self> {
+        let exists = match fs::metadata(path) {
+            Ok(meta) if meta.is_dir() => return Err(refusal(path, "is a folder; name a file")),
+            Ok(meta) if meta.is_file() => true,
+            Ok(_) => {
+                let device = OpenOptions::new().write(true).open(path).map_err(Error::io("open", path))?;
+                return Ok(Self::new(Target::File(device), path, None));
+            }
+            Err(_) => is_there(path),
+        };
+        if exists && !force {
+            return Err(refusal(path, "exists already; choose another name, or replace it with force"));
+        }
+        // A link to a file stays a link: what it points to is replaced.
+        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let (partial, file) = Partial::create(target, force)?;
+        Ok(Self::new(Target::File(file), path, Some(partial)))
+    }
+
+    /// A stream; `name` is for messages.
+    pub fn stream(writer: Box<dyn Write + Send>, name: &str) -> Self {
+        Self::new(Target::Stream(writer), Path::new(name), None)
+    }
+
+    fn new(target: Target, name: &Path, partial: Option<Partial>) -> Self {
+        Self { writer: BufWriter::with_capacity(1 << 16, target), name: name.to_owned(), partial }
+    }
+
+    /// Appends these bytes.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.writer.write_all(bytes).map_err(Error::io("write", &self.name))
+    }
+
+    /// Writes out what is buffered and gives the file its name.
+    pub fn finish(mut self) -> Result<()> {
+        self.writer.flush().map_err(Error::io("write", &self.name))?;
+        let Some(partial) = self.partial.take() else { return Ok(()) };
+        if let Target::File(file) = self.writer.get_ref() {
+            file.sync_all().map_err(Error::io("write", &self.name))?;
+        }
+        // Some systems do not rename a file that is open.
+        drop(self.writer);
+        partial.rename()
+    }
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.write(bytes),
+            Self::Stream(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.flush(),
+            Self::Stream(stream) => stream.flush(),
+        }
+    }
+}
+
+/// The hidden name under which a file is written; the file is removed on drop if it still has it.
+struct Partial {
+    path: PathBuf,
+    target: PathBuf,
+    force: bool,
+}
+
+impl Partial {
+    fn create(target: PathBuf, force: bool) -> Result<(Self, File)> {
+        let Some(name) = target.file_name() else { return Err(refusal(&target, "is not the name of a file")) };
+        for attempt in 0.. {
+            let mut hidden = std::ffi::OsString::from(".");
+            hidden.push(name);
+            hidden.push(format!(".partial-{}-{attempt}", std::process::id()));
+            let path = target.with_file_name(hidden);
+            match File::create_new(&path) {
+                Ok(file) => return Ok((Self { path, target, force }, file)),
+                // Another output of this process, or left by a dead one that had the same number.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => {}
+                Err(e) => return Err(Error::io("create", &target)(e)),
+            }
+        }
+        unreachable!("the hundredth attempt returns")
+    }
+
+    /// Gives the file its name; if that fails the work is done nonetheless, and stays where it is.
+    fn rename(self) -> Result<()> {
+        // Whatever took the name since the start is not ours to replace either.
+        let renamed = if !self.force && is_there(&self.target) {
+            let why = format!("has come into being meanwhile; the finished video is {}", self.path.display());
+            Err(refusal(&self.target, &why))
+        } else {
+            fs::rename(&self.path, &self.target).map_err(Error::io("rename the finished video", &self.path))
+        };
+        if renamed.is_err() {
+            std::mem::forget(self);
+        }
+        renamed
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // After the rename there is nothing under this name, and nobody to tell of other failures.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Whether anything has this name, a link that leads nowhere included.
+fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// An [`Error::Request`] about the output path.
+pub(super) fn refusal(path: &Path, why: &str) -> Error {
+    Error::Request { what: "output", why: format!("{} {why}", path.display()) }
+}

@@ -1,0 +1,151 @@
+//! Frames as numbered PNG files in a folder.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use png::{BitDepth, ColorType, Encoder};
+
+use super::output::refusal;
+use super::{Frame, FrameSink, VideoInfo, out_of_order};
+use crate::error::{Error, Result};
+
+/// The most frames whose names still sort in time order.
+const MAX_FRAMES: usize = 99_999;
+
+/// A sink that writes `frame_00001.png`, `frame_00002.png`, … into one folder.
+///
+/// The files come into being in a hidden folder inside it and move up when all of them are complete.
+pub struct PngFolder {
+    folder: PathBuf,
+    hidden: Option<Hidden>,
+    info: Option<VideoInfo>,
+    frames: usize,
+}
+
+impl PngFolder {
+    /// The folder at `path`, made now if it is not there (its parent must be).
+    ///
+    /// With `force` a folder may hold other files: they are left alone, but for frames of an earlier video, all of which
+    /// `finish` replaces or removes.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if `path` is not a folder, or one that is not empty and not `force`; [`Error::Io`] if nothing
+    /// can be made there.
+    pub fn create(path: &Path, force: bool) -> Result<Self> {
+        let made = match fs::create_dir(path) {
+            Ok(()) => true,
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(e) => return Err(Error::io("create", path)(e)),
+        };
+        if !made && !path.is_dir() {
+            return Err(refusal(path, "exists and is not a folder"));
+        }
+        if !force && fs::read_dir(path).map_err(Error::io("read", path))?.next().is_some() {
+            return Err(refusal(path, "is not empty; choose another folder, or replace its frames with force"));
+        }
+        let hidden = Hidden::create(path, made)?;
+        Ok(Self { folder: path.to_owned(), hidden: Some(hidden), info: None, frames: 0 })
+    }
+}
+
+impl FrameSink for PngFolder {
+    fn start(&mut self, info: &VideoInfo) -> Result<()> {
+        info.check()?;
+        if self.info.is_some() || self.hidden.is_none() {
+            return Err(out_of_order("start"));
+        }
+        self.info = Some(*info);
+        Ok(())
+    }
+
+    fn frame(&mut self, frame: &Frame) -> Result<()> {
+        let info = self.info.ok_or_else(|| out_of_order("frame"))?;
+        info.check_frame(frame)?;
+        if self.frames == MAX_FRAMES {
+            let why = format!("a folder of PNG files holds at most {MAX_FRAMES}; choose another format");
+            return Err(Error::Request { what: "frames", why });
+        }
+        // After an error there is nothing to finish: the hidden folder goes.
+        let hidden = self.hidden.take().ok_or_else(|| out_of_order("frame"))?;
+        let path = hidden.path.join(name(self.frames + 1));
+        encode(&path, frame).map_err(Error::io("write", &path))?;
+        self.frames += 1;
+        self.hidden = Some(hidden);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let hidden = self.hidden.take().filter(|_| self.info.is_some()).ok_or_else(|| out_of_order("finish"))?;
+        for i in 1..=self.frames {
+            let target = self.folder.join(name(i));
+            let from = hidden.path.join(name(i));
+            if let Err(e) = fs::rename(&from, &target) {
+                // The video is done: what could not move up stays where it is.
+                std::mem::forget(hidden);
+                return Err(Error::io("rename the finished frame", &from)(e));
+            }
+        }
+        // Frames of a longer video that was here before.
+        for entry in fs::read_dir(&self.folder).map_err(Error::io("read", &self.folder))? {
+            let path = entry.map_err(Error::io("read", &self.folder))?.path();
+            if number(&path).is_some_and(|i| i > self.frames || i == 0) && path.is_file() {
+                fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn encode(path: &Path, frame: &Frame) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create_new(path)?);
+    let mut encoder = Encoder::new(&mut file, frame.width() as u32, frame.height() as u32);
+    encoder.set_color(ColorType::Rgb);
+    encoder.set_depth(BitDepth::Eight);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(frame.rgb())?;
+    writer.finish()?;
+    file.flush()?;
+    file.get_ref().sync_all()
+}
+
+fn name(i: usize) -> String {
+    format!("frame_{i:05}.png")
+}
+
+/// The number of a file that is named as frames are.
+fn number(path: &Path) -> Option<usize> {
+    let digits = path.file_name()?.to_str()?.strip_prefix("frame_")?.strip_suffix(".png")?;
+    (digits.len() == 5 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
+/// The hidden folder; what is left of it goes on drop, and the folder around it too if it was made for this and is empty.
+struct Hidden {
+    path: PathBuf,
+    made_parent: bool,
+}
+
+impl Hidden {
+    fn create(folder: &Path, made_parent: bool) -> Result<Self> {
+        for attempt in 0.. {
+            let path = folder.join(format!(".partial-{}-{attempt}", std::process::id()));
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Self { path, made_parent }),
+                // Another output of this process, or left by a dead one that had the same number.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => {}
+                Err(e) => return Err(Error::io("write into", folder)(e)),
+            }
+        }
+        unreachable!("the hundredth attempt returns")
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // Nobody is there to tell of a failure.
+        let _ = fs::remove_dir_all(&self.path);
+        if let Some(folder) = self.path.parent().filter(|_| self.made_parent) {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The flags.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use zoetrope::sampler::{Sampler, Schedule};
+
+/// Turns a prompt into a video.
+#[derive(Parser, Debug)]
+#[command(
+    name = "generate",
+    after_help = "Examples:\n  \
+        generate -m wan2.1-t2v-1.3b \"a cat walks through snow\" -o cat.y4m\n  \
+        generate -m wan2.1-t2v-1.3b -p \"a cat walks through snow\" --size 480x272 --frames 33 -t 20 -s 7 -o frames/"
+)]
+pub struct Args {
+    /// What the video shows
+    #[arg(value_name = "PROMPT", conflicts_with = "prompt_flag", required_unless_present = "prompt_flag")]
+    prompt: Option<String>,
+
+    /// The prompt, as a flag
+    #[arg(short = 'p', long = "prompt", value_name = "PROMPT", id = "prompt_flag")]
+    prompt_flag: Option<String>,
+
+    /// What the video should not show
+    #[arg(short, long, value_name = "PROMPT", default_value = "")]
+    pub negative_prompt: String,
+
+    /// Checkpoint folder in the diffusers layout
+    #[arg(short, long, value_name = "DIR")]
+    pub model: PathBuf,
+
+    /// A .y4m file, or a folder for PNG frames if it ends in a slash [default: PROMPT-SEED.y4m]
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+
+    /// Pixels
+    #[arg(long, value_name = "WxH", default_value = "832x480", value_parser = parse_size)]
+    pub size: (usize, usize),
+
+    /// Frames: a multiple of the model's temporal factor (4 for Wan) plus 1
+    #[arg(long, value_name = "N", default_value_t = 81)]
+    pub frames: usize,
+
+    /// Sampling steps
+    #[arg(short = 't', long, value_name = "N", default_value_t = 50)]
+    pub steps: usize,
+
+    /// How strongly the prompt steers; at 1 and below the negative prompt is not used
+    #[arg(long, value_name = "G", default_value_t = 5.0)]
+    pub guidance: f32,
+
+    /// Shift of the step grid towards noise [default: the checkpoint's]
+    #[arg(long, value_name = "S")]
+    pub shift: Option<f64>,
+
+    /// Solver [default: the checkpoint's]
+    #[arg(long, value_enum)]
+    pub sampler: Option<SamplerArg>,
+
+    /// Step grid: as diffusers, as Wan's own code, or for step-distilled checkpoints
+    #[arg(long, value_enum, default_value = "diffusers")]
+    pub schedule: ScheduleArg,
+
+    /// The noise levels themselves, largest first; a final 0 is appended
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',', conflicts_with_all = ["shift", "schedule"])]
+    pub sigmas: Option<Vec<f64>>,
+
+    /// Seed of the noise [default: random]
+    #[arg(short, long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// Worker threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "cpu")]
+    pub device: DeviceArg,
+
+    /// Replace an existing output
+    #[arg(long)]
+    pub force: bool,
+
+    /// Print nothing but errors and the finished path
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// Also write what the sampler ends with (one tensor `latents`, [C, T, H, W], F32, normalised)
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub save_latents: Option<PathBuf>,
+
+    /// Start from these latents in place of noise from the seed (same form)
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub latents: Option<PathBuf>,
+
+    /// Read weights into memory instead of mapping them
+    #[arg(long)]
+    pub no_mmap: bool,
+}
+
+impl Args {
+    pub fn prompt(&self) -> &str {
+        self.prompt.as_deref().or(self.prompt_flag.as_deref()).unwrap_or_default()
+    }
+}
+
+/// A solver.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum SamplerArg {
+    /// UniPC, order 2
+    Unipc,
+    /// Euler
+    Euler,
+}
+
+impl From<SamplerArg> for Sampler {
+    fn from(arg: SamplerArg) -> Self {
+        match arg {
+            SamplerArg::Unipc => Self::UniPc,
+            SamplerArg::Euler => Self::Euler,
+        }
+    }
+}
+
+/// A step grid.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum ScheduleArg {
+    /// As diffusers computes it for the checkpoint's scheduler class
+    Diffusers,
+    /// As the Wan repositories compute it
+    Native,
+    /// For step-distilled checkpoints
+    Distilled,
+}
+
+impl From<ScheduleArg> for Schedule {
+    fn from(arg: ScheduleArg) -> Self {
+        match arg {
+            ScheduleArg::Diffusers => Self::Diffusers,
+            ScheduleArg::Native => Self::Native,
+            ScheduleArg::Distilled => Self::Distilled,
+        }
+    }
+}
+
+/// A device.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum DeviceArg {
+    /// The processor
+    Cpu,
+}
+
+fn parse_size(text: &str) -> Result<(usize, usize), String> {
+    let parsed = text.split_once(['x', 'X', '×']).and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    parsed.ok_or_else(|| "a size is WIDTHxHEIGHT in pixels, such as 832x480".into())
+}
