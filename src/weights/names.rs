@@ -170,7 +170,7 @@ impl NameTable {
                 let (number, _) = name.strip_prefix(list.prefix.as_str())?.split_once('.')?;
                 let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
                 // A number that does not fit is past every end.
-                (digits && number.parse().is_ok_and(|n: usize| n < list.count).eq(&false)).then_some(list)
+                (digits && !number.parse().is_ok_and(|n: usize| n < list.count)).then_some(list)
             });
             if let Some(list) = past {
                 let why = format!(

@@ -1,0 +1,353 @@
+//! Checkpoints that open.
+
+use std::fs::{self, File};
+use std::time::{Duration, SystemTime};
+
+use serde_json::json;
+use zoetrope::models::{umt5, wan, wan_vae};
+use zoetrope::weights::{Checkpoint, Mapping, NameTable, Weights, write_safetensors};
+use zoetrope::{DType, Shape};
+
+use crate::support::*;
+
+#[test]
+fn every_component_opens_without_a_word() {
+    let folder = checkpoint();
+    for mapping in [Mapping::Map, Mapping::Read] {
+        let opened = open(&folder, mapping).unwrap();
+        assert!(opened.warnings.is_empty(), "{:?}", opened.warnings);
+        let block = opened.transformer.at("blocks.1");
+        assert_eq!(block.matrix("ffn.net.0.proj.weight", &[14, 12]).unwrap().dtype(), DType::F32);
+        assert_eq!(block.table("scale_shift_table", 6, 12).unwrap().len(), 72);
+        assert_eq!(opened.vae.vector("decoder.norm_out.gamma", 4).unwrap().len(), 4);
+        assert!(opened.text.contains("shared.weight"));
+        opened.transformer.check_unchanged().unwrap();
+    }
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let folder = Temp::new();
+    let path = folder.path("a.safetensors");
+    let (a, b) = ([1.0f32, -2.5, 1e-40], [f32::MAX; 4]);
+    write_safetensors(&path, &[("z", [3].into(), &a), ("latents", [1, 2, 2].into(), &b)]).unwrap();
+    for mapping in [Mapping::Map, Mapping::Read] {
+        let weights = Weights::open(&path, mapping).unwrap();
+        assert_eq!(weights.get("z").unwrap().to_vec(), a);
+        let latents = weights.get("latents").unwrap();
+        assert_eq!((latents.shape(), latents.to_vec()), (Shape::from([1, 2, 2]), b.to_vec()));
+        assert_eq!(latents.file(), path);
+    }
+    // The crate of the format's makers reads the same.
+    let bytes = fs::read(&path).unwrap();
+    let theirs = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(theirs.tensor("z").unwrap().data(), bytemuck::cast_slice::<f32, u8>(&a));
+    assert_eq!(theirs.tensor("latents").unwrap().shape(), [1, 2, 2]);
+}
+
+/// A mapped matrix is the file's own bytes: no copy is made, at any alignment.
+#[test]
+fn matrices_are_used_in_place_and_may_be_unaligned() {
+    let folder = Temp::new();
+    let path = folder.path("a.safetensors");
+    let values = [1.0f32, -3.0, 0.5, 7.25];
+    let mut data = vec![9u8];
+    data.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+    data.extend([0x00, 0x3c, 0x00, 0xc0]);
+    data.extend([0x80, 0x3f]);
+    let header = r#"{"odd":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},
+        "w":{"dtype":"F32","shape":[2,2],"data_offsets":[1,17]},
+        "h":{"dtype":"F16","shape":[2],"data_offsets":[17,21]},
+        "b":{"dtype":"BF16","shape":[1,1],"data_offsets":[21,23]}}"#;
+    // Three lengths of header, so that every tensor is off its alignment in at least one of them.
+    for pad in 0..3 {
+        fs::write(&path, join(&format!("{header}{}", " ".repeat(pad)), &data)).unwrap();
+        let weights = Weights::open(&path, Mapping::Map).unwrap();
+        let (first, again) = (weights.matrix("w", &[2, 2]).unwrap(), weights.matrix("w", &[2, 2]).unwrap());
+        assert_eq!(first.bytes().as_ptr(), again.bytes().as_ptr());
+        // F16 comes right after it in the file and in memory.
+        assert_eq!(first.bytes().as_ptr_range().end, weights.get("h").unwrap().bytes().as_ptr());
+        assert_eq!(first.to_vec(), values);
+        assert_eq!(weights.vector("h", 2).unwrap(), [1.0, -2.0]);
+        assert_eq!(weights.table("b", 1, 1).unwrap(), [1.0]);
+        let error = weights.get("odd").unwrap_err().to_string();
+        assert!(error.contains("tensor odd: is stored as U8; F32, F16 and BF16 are read"), "{error}");
+    }
+}
+
+#[test]
+fn shards_open_like_a_file() {
+    let folder = checkpoint();
+    let whole = open(&folder, Mapping::Map).unwrap();
+    let name = "blocks.0.attn2.to_out.0.weight";
+    let expected = whole.transformer.matrix(name, &[12, 12]).unwrap().to_vec();
+    for file in [TEXT, TRANSFORMER, VAE] {
+        shard(&folder, file);
+    }
+    for mapping in [Mapping::Map, Mapping::Read] {
+        let opened = open(&folder, mapping).unwrap();
+        assert!(opened.warnings.is_empty(), "{:?}", opened.warnings);
+        let weight = opened.transformer.matrix(name, &[12, 12]).unwrap();
+        assert_eq!(weight.to_vec(), expected);
+        assert!(weight.file().to_string_lossy().contains("-of-00002"), "{:?}", weight.file());
+    }
+}
+
+#[test]
+fn one_variant_is_taken_and_the_plain_file_comes_first() {
+    let folder = checkpoint();
+    let variant = folder.path("transformer/diffusion_pytorch_model.bf16.safetensors");
+    fs::write(&variant, "not looked at").unwrap();
+    open(&folder, Mapping::Map).unwrap();
+    fs::rename(folder.path(TRANSFORMER), &variant).unwrap();
+    open(&folder, Mapping::Map).unwrap();
+    let index = shard(&folder, TEXT);
+    fs::rename(index, folder.path("text_encoder/model.safetensors.index.fp16.json")).unwrap();
+    open(&folder, Mapping::Map).unwrap();
+}
+
+/// A hub's cache keeps files elsewhere and links to them.
+#[cfg(unix)]
+#[test]
+fn links_are_followed() {
+    let folder = checkpoint();
+    let index = shard(&folder, TRANSFORMER);
+    let blobs = Temp::new();
+    for (i, file) in ["diffusion_pytorch_model-00001-of-00002.safetensors", "config.json"].into_iter().enumerate() {
+        let (from, to) = (folder.path("transformer").join(file), blobs.path(&i.to_string()));
+        fs::rename(&from, &to).unwrap();
+        std::os::unix::fs::symlink(&to, &from).unwrap();
+    }
+    fs::rename(&index, blobs.path("index")).unwrap();
+    std::os::unix::fs::symlink(blobs.path("index"), &index).unwrap();
+    open(&folder, Mapping::Map).unwrap();
+}
+
+#[test]
+fn the_embedding_has_two_names() {
+    let folder = checkpoint();
+    let expected = open(&folder, Mapping::Map).unwrap().text.matrix("shared.weight", &[11, 8]).unwrap().to_vec();
+    edit_tensors(&folder.path(TEXT), |header, _| {
+        let entry = header.remove("shared.weight").unwrap();
+        header.insert("encoder.embed_tokens.weight".to_owned(), entry);
+    });
+    let opened = open(&folder, Mapping::Map).unwrap();
+    assert!(opened.warnings.is_empty(), "{:?}", opened.warnings);
+    let weight = opened.text.matrix("shared.weight", &[11, 8]).unwrap();
+    assert_eq!((weight.name(), weight.to_vec()), ("encoder.embed_tokens.weight", expected));
+    // A file with both is no reason for a warning either.
+    add_tensor(&folder.path(TEXT), "shared.weight", "F32", &[11, 8], 11 * 8 * 4);
+    assert!(open(&folder, Mapping::Map).unwrap().warnings.is_empty());
+}
+
+#[test]
+fn an_encoder_is_no_surprise_and_other_extras_are_one_warning() {
+    let folder = checkpoint();
+    for name in ["encoder.conv_in.weight", "encoder.down_blocks.77.weight", "quant_conv.bias"] {
+        add_tensor(&folder.path(VAE), name, "I64", &[2], 16);
+    }
+    assert!(open(&folder, Mapping::Map).unwrap().warnings.is_empty());
+    for i in 0..9 {
+        add_tensor(&folder.path(VAE), &format!("ema.{i}"), "I64", &[2], 16);
+    }
+    let warnings = open(&folder, Mapping::Map).unwrap().warnings;
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    let text = warning.to_string();
+    assert!(text.contains("9 tensors not used: ema.0, ema.1, ema.2, ema.3, ema.4, …"), "{text}");
+    assert!(text.contains("vae"), "{text}");
+}
+
+#[test]
+fn gammas_may_have_more_or_fewer_axes_of_one() {
+    let folder = checkpoint();
+    edit_tensors(&folder.path(VAE), |header, _| {
+        header["decoder.norm_out.gamma"]["shape"] = json!([4]);
+        header["decoder.mid_block.attentions.0.norm.gamma"]["shape"] = json!([8, 1, 1, 1]);
+    });
+    edit_tensors(&folder.path(TRANSFORMER), |header, _| header["scale_shift_table"]["shape"] = json!([2, 12]));
+    let opened = open(&folder, Mapping::Map).unwrap();
+    assert_eq!(opened.vae.vector("decoder.norm_out.gamma", 4).unwrap().len(), 4);
+    assert_eq!(opened.transformer.table("scale_shift_table", 2, 12).unwrap().len(), 24);
+}
+
+#[test]
+fn a_mapped_file_that_changes_is_noticed() {
+    type Change = fn(&std::path::Path);
+    let changes: [(Change, &str); 3] = [
+        (|path| set_time(path, SystemTime::now() + Duration::from_secs(5)), "was written to after it was opened"),
+        (
+            |path| File::options().write(true).open(path).unwrap().set_len(64).unwrap(),
+            "bytes when it was opened and has 64",
+        ),
+        (
+            |path| {
+                let mut bytes = fs::read(path).unwrap();
+                bytes.push(0);
+                fs::write(path, bytes).unwrap();
+            },
+            "bytes when it was opened",
+        ),
+    ];
+    for (change, expected) in changes {
+        for sharded in [false, true] {
+            let folder = checkpoint();
+            let mut file = folder.path(TRANSFORMER);
+            if sharded {
+                shard(&folder, TRANSFORMER);
+                file = folder.path("transformer/diffusion_pytorch_model-00002-of-00002.safetensors");
+            }
+            let opened = open(&folder, Mapping::Map).unwrap();
+            opened.transformer.check_unchanged().unwrap();
+            change(&file);
+            let error = opened.transformer.at("blocks.0").check_unchanged().unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains("--no-mmap"), "{error}");
+            assert!(error.contains(&*file.to_string_lossy()), "{error}");
+            opened.vae.check_unchanged().unwrap();
+        }
+    }
+}
+
+#[test]
+fn bytes_that_were_read_outlive_their_file() {
+    let folder = checkpoint();
+    let opened = open(&folder, Mapping::Read).unwrap();
+    let weight = opened.transformer.matrix("proj_out.weight", &[16, 12]).unwrap();
+    let before = weight.to_vec();
+    File::options().write(true).open(folder.path(TRANSFORMER)).unwrap().set_len(10).unwrap();
+    opened.transformer.check_unchanged().unwrap();
+    assert_eq!(weight.to_vec(), before);
+    // What has not been read yet is examined when it is.
+    let error = opened.transformer.matrix("proj_out.weight", &[16, 12]).unwrap_err().to_string();
+    assert!(error.contains("became shorter"), "{error}");
+    let time = SystemTime::now() + Duration::from_secs(5);
+    set_time(&folder.path(VAE), time);
+    let error = opened.vae.vector("decoder.norm_out.gamma", 4).unwrap_err().to_string();
+    assert!(error.contains("was written to after it was opened"), "{error}");
+}
+
+fn set_time(path: &std::path::Path, time: SystemTime) {
+    File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+#[test]
+fn the_fingerprint_sees_headers_and_sizes_and_the_full_hash_sees_all() {
+    let folder = checkpoint();
+    let copy = checkpoint();
+    let open = |folder: &Temp| Checkpoint::open(&folder.path(""), Mapping::Map).unwrap();
+    let (a, b) = (open(&folder), open(&copy));
+    let (quick, full) = (a.fingerprint().unwrap(), a.full_hash().unwrap());
+    assert!(quick.len() == 64 && quick.bytes().all(|c| c.is_ascii_hexdigit()), "{quick}");
+    assert_eq!((b.fingerprint().unwrap(), b.full_hash().unwrap()), (quick.clone(), full.clone()));
+    assert_ne!(quick, full);
+
+    // One bit of data: only the full hash changes.
+    let mut bytes = fs::read(folder.path(VAE)).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(folder.path(VAE), bytes).unwrap();
+    set_time(&folder.path(VAE), SystemTime::now() + Duration::from_secs(5));
+    assert_eq!(a.fingerprint().unwrap(), quick);
+    assert_ne!(a.full_hash().unwrap(), full);
+
+    // A tensor's name, a configuration's value, a shard instead of a file: both.
+    type Change = fn(&Temp);
+    let changes: [Change; 3] = [
+        |folder| add_tensor(&folder.path(VAE), "encoder.x", "F32", &[1], 4),
+        |folder| write_json(&folder.path("scheduler/scheduler_config.json"), &json!({ "flow_shift": 5.0 })),
+        |folder| drop(shard(folder, TEXT)),
+    ];
+    for change in changes {
+        let changed = checkpoint();
+        change(&changed);
+        assert_ne!(open(&changed).fingerprint().unwrap(), quick);
+        assert_ne!(open(&changed).full_hash().unwrap(), full);
+    }
+}
+
+/// The full hash is not worked out again while sizes and times of the files stay.
+#[test]
+fn the_full_hash_is_kept() {
+    let folder = checkpoint();
+    let checkpoint = Checkpoint::open(&folder.path(""), Mapping::Map).unwrap();
+    let hash = checkpoint.full_hash().unwrap();
+    let path = folder.path(VAE);
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    set_time(&path, time);
+    assert_eq!(checkpoint.clone().full_hash().unwrap(), hash);
+}
+
+#[test]
+fn classes_paths_and_configs_are_found() {
+    let folder = checkpoint();
+    let checkpoint = Checkpoint::open(&folder.path(""), Mapping::Map).unwrap();
+    assert_eq!(checkpoint.class("scheduler"), Some("UniPCMultistepScheduler"));
+    assert_eq!(checkpoint.class("transformer_2"), None);
+    assert_eq!(checkpoint.tokenizer_path().unwrap(), folder.path("tokenizer/tokenizer.json"));
+    assert_eq!(checkpoint.config_path("scheduler"), folder.path("scheduler/scheduler_config.json"));
+    let map: serde_json::Map<String, serde_json::Value> = checkpoint.config("scheduler").unwrap();
+    assert_eq!(map["flow_shift"], 3.0);
+    fs::remove_file(folder.path("tokenizer/tokenizer.json")).unwrap();
+    let error = checkpoint.tokenizer_path().unwrap_err().to_string();
+    assert!(error.contains("tokenizer.json: is missing"), "{error}");
+    checkpoint.fingerprint().unwrap();
+}
+
+/// The tables against the classes that the names come from; the fixture is made by `tools/reference/names.py`.
+#[test]
+fn tables_are_those_of_the_reference_classes() {
+    #[derive(serde::Deserialize)]
+    struct Case {
+        kind: String,
+        config: serde_json::Value,
+        tensors: std::collections::BTreeMap<String, Vec<usize>>,
+    }
+    let cases: Vec<Case> = serde_json::from_str(include_str!("../fixtures/names.json")).unwrap();
+    assert!(cases.len() >= 9);
+    let folder = Temp::new();
+    let path = folder.path("config.json");
+    for case in cases {
+        write_json(&path, &case.config);
+        let table: NameTable = match case.kind.as_str() {
+            "transformer" => wan::name_table(&wan::Config::read(&path).unwrap()),
+            "vae" => wan_vae::name_table(&wan_vae::Config::read(&path).unwrap()),
+            "text_encoder" => umt5::name_table(&umt5::Config::read(&path).unwrap()),
+            other => panic!("{other}"),
+        };
+        let ours: Vec<(String, Vec<usize>)> = table.tensors().map(|(n, s)| (n.to_owned(), s.dims().to_vec())).collect();
+        let theirs: Vec<(String, Vec<usize>)> = case.tensors.into_iter().collect();
+        assert_eq!(ours, theirs, "{} {}", case.kind, case.config);
+    }
+}
+
+/// A table with the published 1.3B's names, its files sparse and full-sized: opening and the fingerprint read headers
+/// alone.
+#[cfg(unix)]
+#[test]
+fn full_size_opens_at_once() {
+    let folder = Temp::new();
+    let config = folder.path("config.json");
+    let full = json!({ "num_attention_heads": 12, "num_layers": 30, "ffn_dim": 8960 });
+    write_json(&config, &full);
+    let table = wan::name_table(&wan::Config::read(&config).unwrap());
+    let (mut header, mut end) = (serde_json::Map::new(), 0);
+    for (name, shape) in table.tensors() {
+        let start = end;
+        end += shape.numel() * 2;
+        header.insert(name.to_owned(), json!({ "dtype": "BF16", "shape": shape.dims(), "data_offsets": [start, end] }));
+    }
+    assert!(end > 2_500_000_000, "{end}");
+    let path = folder.path("model.safetensors");
+    let head = join(&serde_json::Value::Object(header).to_string(), &[]);
+    fs::write(&path, &head).unwrap();
+    File::options().write(true).open(&path).unwrap().set_len((head.len() + end) as u64).unwrap();
+    for mapping in [Mapping::Map, Mapping::Read] {
+        let started = std::time::Instant::now();
+        let (weights, warnings) = Weights::open(&path, mapping).unwrap().checked(&table).unwrap();
+        weights.check_unchanged().unwrap();
+        assert!(warnings.is_empty());
+        let spent = started.elapsed();
+        assert!(spent < Duration::from_secs(1), "{spent:?}");
+    }
+}
