@@ -39,7 +39,9 @@ fn main() -> Outcome<()> {
             }
         }
     }
-    if let (Ok(latent), Ok(timestep), false) = (given.tensor("dit.latent"), given.tensor("dit.timestep"), texts.is_empty()) {
+    if let (Ok(latent), Ok(timestep), false) =
+        (given.tensor("dit.latent"), given.tensor("dit.timestep"), texts.is_empty())
+    {
         let config = Configs::read(&checkpoint)?.transformer;
         let (weights, _) = checkpoint.component("transformer", &wan::name_table(&config))?;
         let transformer = wan::Transformer::load(&weights, config, &device)?;
@@ -72,9 +74,8 @@ fn main() -> Outcome<()> {
             (name, (tensor.dims().to_vec(), bytes))
         })
         .collect();
-    let views = bytes.iter().map(|(name, (shape, bytes))| {
-        Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?))
-    });
+    let views =
+        bytes.iter().map(|(name, (shape, bytes))| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
     std::fs::write(output, safetensors::serialize(views.collect::<Outcome<Vec<_>>>()?, None)?)?;
     Ok(())
 }

@@ -24,8 +24,7 @@ pub fn save_latents(path: &Path, latents: &Tensor) -> Result<()> {
     let values: Vec<u8> = latents.data().iter().flat_map(|value| value.to_le_bytes()).collect();
     let view = TensorView::new(Dtype::F32, latents.dims().to_vec(), &values)
         .map_err(|error| Error::file(path, error.to_string()))?;
-    let bytes =
-        safetensors::serialize([(NAME, view)], None).map_err(|error| Error::file(path, error.to_string()))?;
+    let bytes = safetensors::serialize([(NAME, view)], None).map_err(|error| Error::file(path, error.to_string()))?;
     let partial = partial_name(path);
     let written = fs::File::create(&partial)
         .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))

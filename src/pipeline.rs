@@ -331,7 +331,11 @@ impl Pipeline {
             // Latent frames come in multiples of the patch; of latent frames, the first is one frame, the rest `factor`.
             let first = factor * (pt - 1) + 1;
             let nearest = frames.saturating_sub(first).saturating_add(unit / 2) / unit * unit + first;
-            let why = format!("{frames} is not one of {first}, {}, {}, ...; the nearest is {nearest}", first + unit, first + 2 * unit);
+            let why = format!(
+                "{frames} is not one of {first}, {}, {}, ...; the nearest is {nearest}",
+                first + unit,
+                first + 2 * unit
+            );
             return Err(Error::Request { what: "frames", why });
         }
         if frames > MAX_FRAMES {

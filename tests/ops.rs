@@ -136,7 +136,11 @@ fn rows() {
                     reference::layer_norm(&x, case.width, Some((&scale, &shift)), eps),
                 ),
                 ("channel_norm", ops::channel_norm(tx.clone(), &ts), reference::channel_norm(&x, &scale)),
-                ("channel_norm_silu", ops::channel_norm_silu(tx.clone(), &ts), reference::channel_norm_silu(&x, &scale)),
+                (
+                    "channel_norm_silu",
+                    ops::channel_norm_silu(tx.clone(), &ts),
+                    reference::channel_norm_silu(&x, &scale),
+                ),
                 ("affine", ops::affine(tx.clone(), &ts, &tb), reference::affine(&x, &scale, &shift)),
                 ("modulate", ops::modulate(tx.clone(), &ts, &tb), reference::modulate(&x, &scale, &shift)),
                 ("gated_add", ops::gated_add(tx.clone(), &ty, &ts), reference::gated_add(&x, &y, &scale)),
@@ -198,7 +202,10 @@ fn moves() {
         for case in cases::CHANNELS {
             let (channels, pixels) = (case.channels, case.pixels);
             let last = ops::channels_last(&tensor(&device, &[channels, pixels], &case.x())).unwrap();
-            holds(&format!("{case:?}"), agree(last.data(), &reference::channels_last(&case.x(), channels), Limit::EXACT));
+            holds(
+                &format!("{case:?}"),
+                agree(last.data(), &reference::channels_last(&case.x(), channels), Limit::EXACT),
+            );
             let first = ops::channels_first(&last).unwrap();
             assert_eq!((first.dims(), first.data()), (&[channels, pixels][..], &case.x()[..]));
         }

@@ -33,13 +33,7 @@ pub(crate) struct CausalConv3d {
 
 impl CausalConv3d {
     /// Loads a convolution with odd spatial kernel, stride 1 and "same" padding in space.
-    pub fn load(
-        weights: &Weights,
-        inputs: usize,
-        outputs: usize,
-        kernel: [usize; 3],
-        device: &Device,
-    ) -> Result<Self> {
+    pub fn load(weights: &Weights, inputs: usize, outputs: usize, kernel: [usize; 3], device: &Device) -> Result<Self> {
         let [kt, kh, kw] = kernel;
         let weight = weights.matrix("weight", &[outputs, inputs, kt, kh, kw])?;
         Ok(Self { weight, bias: vector(weights, "bias", outputs, device)?, kernel })
@@ -49,8 +43,7 @@ impl CausalConv3d {
     pub fn forward(&self, x: &Tensor, tail: &mut Tail) -> Result<Tensor> {
         let [kt, kh, kw] = self.kernel;
         let known = tail.frames().map_or(0, |frames| frames.dims()[0]);
-        let params =
-            Conv3dParams { stride: [1; 3], pad_front: kt - 1 - known, pad: [kh / 2, kh / 2, kw / 2, kw / 2] };
+        let params = Conv3dParams { stride: [1; 3], pad_front: kt - 1 - known, pad: [kh / 2, kh / 2, kw / 2, kw / 2] };
         let out = ops::conv3d(x, tail.frames(), &self.weight, Some(&self.bias), params)?;
         if kt > 1 {
             *tail = Tail::Frames(ops::last_frames(tail.frames(), x, kt - 1)?);

@@ -33,7 +33,13 @@ pub fn last_frames(before: Option<&Tensor>, x: &Tensor, count: usize) -> Result<
     let from_x = frames.min(count);
     let from_before = match before {
         Some(before) => {
-            check(before.dims()[1..] == [h, w, c], "last_frames", x.shape(), before.shape(), "frames of one size")?;
+            check(
+                before.shape().rank() == 4 && before.dims()[1..] == [h, w, c],
+                "last_frames",
+                x.shape(),
+                before.shape(),
+                "frames of one size",
+            )?;
             before.dims()[0].min(count - from_x)
         }
         None => 0,

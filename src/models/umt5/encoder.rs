@@ -21,16 +21,16 @@ pub struct Encoder {
 }
 
 struct Layer {
-    norm1: RmsNorm, // [D]
-    q: Linear,      // [heads * d_kv, D]
-    k: Linear,      // [heads * d_kv, D]
-    v: Linear,      // [heads * d_kv, D]
-    o: Linear,      // [D, heads * d_kv]
+    norm1: RmsNorm,      // [D]
+    q: Linear,           // [heads * d_kv, D]
+    k: Linear,           // [heads * d_kv, D]
+    v: Linear,           // [heads * d_kv, D]
+    o: Linear,           // [D, heads * d_kv]
     positions: Vec<f32>, // [buckets, heads]
-    norm2: RmsNorm, // [D]
-    wi_0: Linear,   // [d_ff, D]
-    wi_1: Linear,   // [d_ff, D]
-    wo: Linear,     // [D, d_ff]
+    norm2: RmsNorm,      // [D]
+    wi_0: Linear,        // [d_ff, D]
+    wi_1: Linear,        // [d_ff, D]
+    wo: Linear,          // [D, d_ff]
 }
 
 impl Encoder {
@@ -59,7 +59,9 @@ impl Encoder {
     pub fn forward(&self, ids: &[u32]) -> Result<Tensor> {
         let vocabulary = self.config.vocab_size;
         if let Some(id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
-            let why = format!("id {id} is outside the text encoder's vocabulary of {vocabulary}; tokenizer and text encoder do not belong together");
+            let why = format!(
+                "id {id} is outside the text encoder's vocabulary of {vocabulary}; tokenizer and text encoder do not belong together"
+            );
             return Err(Error::Request { what: "token ids", why });
         }
         if ids.is_empty() {
@@ -123,9 +125,8 @@ struct Buckets {
 impl Buckets {
     fn new(length: usize, config: &Config) -> Self {
         let last = length as i64 - 1;
-        let bucket = |distance| {
-            bucket(distance, config.relative_attention_num_buckets, config.relative_attention_max_distance)
-        };
+        let bucket =
+            |distance| bucket(distance, config.relative_attention_num_buckets, config.relative_attention_max_distance);
         Self { length, by_distance: (-last..=last).map(bucket).collect() }
     }
 

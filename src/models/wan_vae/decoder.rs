@@ -14,14 +14,14 @@ use crate::weights::Weights;
 ///
 /// Wan team, arXiv 2503.20314; diffusers' `autoencoder_kl_wan.py`.
 pub struct Decoder {
-    std: Tensor,              // [z]
-    mean: Tensor,             // [z]
-    post_quant_conv: Linear,  // [z, z]
-    conv_in: CausalConv3d,    // [C0, z, 3, 3, 3]
+    std: Tensor,             // [z]
+    mean: Tensor,            // [z]
+    post_quant_conv: Linear, // [z, z]
+    conv_in: CausalConv3d,   // [C0, z, 3, 3, 3]
     mid: (ResBlock, MidAttention, ResBlock),
     ups: Vec<UpBlock>,
     norm_out: ChannelNorm,
-    conv_out: CausalConv3d,   // [3, C, 3, 3, 3]
+    conv_out: CausalConv3d, // [3, C, 3, 3, 3]
     config: Config,
     weights: Weights,
 }

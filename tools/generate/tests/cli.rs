@@ -87,8 +87,22 @@ fn png_frames_are_those_of_diffusers() {
     let folder = scratch.path("frames/");
     let model = fixtures().join("checkpoints/b");
     let output = generate(&[
-        "-m", model.to_str().expect("unicode"), "-p", prompt, "-n", negative, "--size", "80x48", "--frames",
-        "5", "-t", "4", "-s", "42", "-o", &folder,
+        "-m",
+        model.to_str().expect("unicode"),
+        "-p",
+        prompt,
+        "-n",
+        negative,
+        "--size",
+        "80x48",
+        "--frames",
+        "5",
+        "-t",
+        "4",
+        "-s",
+        "42",
+        "-o",
+        &folder,
     ]);
     succeeds(&output);
     assert_eq!(text(&output.stdout), format!("{folder}\n"));
