@@ -326,7 +326,7 @@ impl Pipeline {
         }
         let frames = request.frames;
         let unit = factor * pt;
-        let whole = frames > 0 && (frames - 1) % factor == 0 && ((frames - 1) / factor + 1).is_multiple_of(pt);
+        let whole = frames > 0 && (frames - 1).is_multiple_of(factor) && ((frames - 1) / factor + 1).is_multiple_of(pt);
         if !whole {
             // Latent frames come in multiples of the patch; of latent frames, the first is one frame, the rest `factor`.
             let first = factor * (pt - 1) + 1;

@@ -73,7 +73,7 @@ impl Pool {
                 None
             }
         };
-        let used = held.as_ref().map_or(bytes, bytes_of);
+        let used = held.as_ref().map_or(bytes, |block| bytes_of(block));
         let live = state.stats.live + used;
         if let Some(budget) = self.budget.filter(|&budget| live > budget) {
             return Err(Error::OutOfMemory { asked: bytes, budget });
@@ -132,7 +132,7 @@ impl State {
     }
 }
 
-fn bytes_of(block: &Vec<Line>) -> u64 {
+fn bytes_of(block: &[Line]) -> u64 {
     block.len() as u64 * LINE_BYTES
 }
 

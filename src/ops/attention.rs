@@ -52,8 +52,8 @@ pub fn attention(q: &Tensor, branches: &[KeyValue], heads: usize, scale: f32) ->
     let rows = q.shape().rows();
     let split = [branches.len(), heads];
     check(q.shape().rank() == 2, OP, q.shape(), split, "queries are [L, heads * head_dim]")?;
-    check(heads > 0 && width % heads == 0, OP, q.shape(), split, "the width is a multiple of the heads")?;
-    let equal = !branches.is_empty() && rows % branches.len() == 0;
+    check(heads > 0 && width.is_multiple_of(heads), OP, q.shape(), split, "the width is a multiple of the heads")?;
+    let equal = !branches.is_empty() && rows.is_multiple_of(branches.len());
     check(equal, OP, q.shape(), split, "the rows are equal runs, one for each branch")?;
     let queries = rows / branches.len();
     for KeyValue { key, value, bias, length } in branches {

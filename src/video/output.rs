@@ -36,7 +36,7 @@ impl Output {
             Err(_) => is_there(path),
         };
         if exists && !force {
-            return Err(refusal(path, "exists already; choose another name, or replace it with force"));
+            return Err(refusal(path, "exists already; choose another name, or replace it with --force"));
         }
         // A link to a file stays a link: what it points to is replaced.
         let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());

@@ -42,7 +42,7 @@ impl PngFolder {
             return Err(refusal(path, "exists and is not a folder"));
         }
         if !force && fs::read_dir(path).map_err(Error::io("read", path))?.next().is_some() {
-            return Err(refusal(path, "is not empty; choose another folder, or replace its frames with force"));
+            return Err(refusal(path, "is not empty; choose another folder, or replace its frames with --force"));
         }
         let hidden = Hidden::create(path, made)?;
         Ok(Self { folder: path.to_owned(), hidden: Some(hidden), info: None, frames: 0 })

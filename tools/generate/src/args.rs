@@ -9,6 +9,7 @@ use zoetrope::sampler::{Sampler, Schedule};
 #[derive(Parser, Debug)]
 #[command(
     name = "generate",
+    args_override_self = true,
     after_help = "Examples:\n  \
         generate -m wan2.1-t2v-1.3b \"a cat walks through snow\" -o cat.y4m\n  \
         generate -m wan2.1-t2v-1.3b -p \"a cat walks through snow\" --size 480x272 --frames 33 -t 20 -s 7 -o frames/"
@@ -47,11 +48,11 @@ pub struct Args {
     pub steps: usize,
 
     /// How strongly the prompt steers; at 1 and below the negative prompt is not used
-    #[arg(long, value_name = "G", default_value_t = 5.0)]
+    #[arg(long, value_name = "G", default_value_t = 5.0, allow_negative_numbers = true)]
     pub guidance: f32,
 
     /// Shift of the step grid towards noise [default: the checkpoint's]
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub shift: Option<f64>,
 
     /// Solver [default: the checkpoint's]
@@ -63,7 +64,7 @@ pub struct Args {
     pub schedule: ScheduleArg,
 
     /// The noise levels themselves, largest first; a final 0 is appended
-    #[arg(long, value_name = "A,B,...", value_delimiter = ',', conflicts_with_all = ["shift", "schedule"])]
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',', allow_negative_numbers = true, conflicts_with_all = ["shift", "schedule"])]
     pub sigmas: Option<Vec<f64>>,
 
     /// Seed of the noise [default: random]

@@ -41,15 +41,15 @@ pub fn run(args: &Args, matches: &ArgMatches) -> Result<()> {
 fn generate(args: &Args, matches: &ArgMatches, cancel: Cancel) -> Result<()> {
     let mapping = if args.no_mmap { Mapping::Read } else { Mapping::Map };
     let pipeline = Pipeline::open(&args.model, mapping)?;
-    let request = request(args, matches)?;
-    pipeline.check(&request)?;
-    if let (Some(path), Some(_)) = (&args.latents, &request.latents) {
-        let (found, _) = load_latents(path)?;
-        let expected = pipeline.latent_shape(&request)?;
+    let mut request = request(args, matches)?;
+    let expected = pipeline.latent_shape(&request)?;
+    if let Some(path) = &args.latents {
+        let (found, values) = load_latents(path)?;
         if found != expected {
             let why = format!("{} holds {found:?}, this size needs {expected:?}", path.display());
             return Err(Error::Request { what: "latents", why });
         }
+        request.latents = Some(values);
     }
     let output = args.output.clone().unwrap_or_else(|| default_output(args.prompt(), request.seed));
     let mut sink = open_sink(&output, args.force)?;
@@ -80,7 +80,6 @@ fn request(args: &Args, matches: &ArgMatches) -> Result<Request> {
         }
         None => Steps::Schedule { schedule: args.schedule.into(), steps: args.steps, shift: args.shift },
     };
-    let latents = args.latents.as_deref().map(|path| load_latents(path).map(|(_, values)| values)).transpose()?;
     let prompt = |text: &str| Prompt::Text(text.to_owned());
     Ok(Request {
         width: args.size.0,
@@ -90,7 +89,6 @@ fn request(args: &Args, matches: &ArgMatches) -> Result<Request> {
         sampler: args.sampler.map(Into::into),
         guidance: args.guidance,
         seed: args.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish()),
-        latents,
         ..Request::new(prompt(args.prompt()), prompt(&args.negative_prompt))
     })
 }
