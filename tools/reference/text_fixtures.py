@@ -100,6 +100,25 @@ FIXED = [
 ]
 
 
+# For every neighbourhood of ftfy's badness heuristic, and every kind of lost byte that it restores, strings that only this
+# one changes (found by switching each off in turn).
+# fmt: off
+PROBES = [
+    "ð\x9f\x94º\nâ\x98µa", "γƒΎ.β\x8a\x88", "Υ”ΰ¶¤", "â˜¯x", "xЬ†", "AЬ†вџ•рџЊЊ", "ƒÜy‡§ç0", "‡≤û\uf8ffüé¶‚åø",
+    "BđźŚ—", "ac╥É", "Γ¢æb", "x×œ", "à¥£!", "â—›\nà¥½a", " Š€x", "ŢŹ Ă€", "aB╤¼", "Ķ¶ą°°", "\uf8ffüëï‘≤", "â“±",
+    "bâ›‚", "à®“x", "z\xa0±\uf8ffüì¶‚ï≤", "‹±‚ìî\n", "zÜ•", "xÉ€b!", "Γ¥ô╒òΓåà", " ╩û", "ΓÇ╝", "ΓÉèαñ╖x", "α┤»",
+    "z\n╞»", "0Ø©b", "A ‚âß‚íµ.", "âœ¾\nâ—¨", "âœ©", "xË°â…‰", "„Ä°‚Çπ", "AÎžc", "Ð”", "×²B", "a\nĶ”×³c",
+    "\nØ–Ù¡", "Ù±Ù»", ".à¹’", "z.bà²¼", "a√´‚ä∑ ", "\uf8ffüîû√≤", "≈°", "‚èá≈°«á", " ‚Äúx", "\xa0∞A‚Äî",
+    "‚óêxy", "‚Åò‚óà∆∫", "0xвЂ»0", " вЂ¦\n", "Р“Г©Ш±", "С‡С†", "c0aÃ ", "byÃ ", "Â 0", "Â ", "!Â ", "!Â 0",
+    "\nβ€°!", "Bβ€™β’›", "Γ£Β\xa0!", "Ο°Ξ΄B", "bðŸ“¢Î  ", "aÅ á•žx", "aâ ƒðŸš©x", " ðŸŒ¯ã \x81 ", " ã²‚â„  ",
+    "bãž ðŸ\x8dŸc", " ðŸŒ x", " ðŸ’˜ðŸ™ c", "ðŸ\x8dŒÑ�", "È�Ô¡", "Ã?ðŸ�¬", "ãŽ‡Ã?", "í\xa0�íº‚í\xa0½íº»",
+    "ÚŒí\xa0�í¾®", "Ô†í\xa0½í»�", "í\xa0¼í½?í\xa0¼í¿Ž", "áŒ\x8fã�ƒ", "í\xa0½í³¶ã�€", "ã¥?Æ°", "ßºã˜�",
+    "ð�—•Ù\x90", "à¥ˆð�\x8f‡", "ðŸ?¡ð?\x8d©", "ÛˆðŸ?¼", "Ì¬ðŸ“?", "ã—¬ðŸ\x8d�", "á½?Ì�", "Ä�Å�", "donГўВЂВ™t",
+    "ГўВЂВњa", "ð ®Ÿx", "ð\x90 €x",
+]
+# fmt: on
+
+
 def sentence(scripts, length):
     return " ".join(RANDOM.choice(WORDS[RANDOM.choice(scripts)]) for _ in range(length))
 
@@ -155,7 +174,7 @@ def cases():
     prompts = [sentence([script], RANDOM.randrange(3, 12)) for script in scripts for _ in range(6)]
     mixed = [sentence(scripts, RANDOM.randrange(3, 10)) for _ in range(20)]
     long = [sentence(["latin"], 2000), sentence(scripts, 700)]
-    everything = [*FIXED, *prompts, *mixed, *mojibake(), *signs(70), *entities(50), *anything(110), *long]
+    everything = [*FIXED, *PROBES, *prompts, *mixed, *mojibake(), *signs(70), *entities(50), *anything(110), *long]
     return list(dict.fromkeys(everything))
 
 

@@ -154,9 +154,9 @@ fn decode_variants(bytes: &[u8]) -> Option<String> {
             }
             [first, ..] => {
                 let length = match first {
-                    ..=0x7f => 1,
-                    ..=0xdf => 2,
-                    ..=0xef => 3,
+                    0..=0x7f => 1,
+                    0x80..=0xdf => 2,
+                    0xe0..=0xef => 3,
                     _ => 4,
                 };
                 let (character, tail) = rest.split_at_checked(length)?;
@@ -214,11 +214,11 @@ fn clue(c: char) -> Clue {
 /// Undoes mojibake inside otherwise honest text: runs of what looks like UTF-8 are repaired, each on its own.
 fn undo_embedded(text: &str) -> String {
     let chars: Vec<(usize, Clue)> = text.char_indices().map(|(at, c)| (at, clue(c))).collect();
-    let sequence = |at: usize| match chars[at..] {
-        [(_, lead), ref rest @ ..] if lead.follow > 0 && rest.len() >= lead.follow => {
-            if rest[..lead.follow].iter().all(|(_, c)| c.tail) { 1 + lead.follow } else { 0 }
-        }
-        _ => 0,
+    // The length of what may be one character in UTF-8, 0 if nothing there is.
+    let sequence = |at: usize| {
+        let follow = chars[at].1.follow;
+        let tail = chars.get(at + 1..=at + follow).unwrap_or_default();
+        if follow > 0 && tail.len() == follow && tail.iter().all(|(_, clue)| clue.tail) { 1 + follow } else { 0 }
     };
     let offset = |at: usize| chars.get(at).map_or(text.len(), |(offset, _)| *offset);
     let mut out = String::with_capacity(text.len());
