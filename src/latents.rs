@@ -1,13 +1,13 @@
 //! Latents on disk: what the sampler ends with, or starts from.
 
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::error::{Error, Result};
+use crate::output::Output;
 use crate::tensor::Tensor;
 
 const NAME: &str = "latents";
@@ -25,15 +25,9 @@ pub fn save_latents(path: &Path, latents: &Tensor) -> Result<()> {
     let view = TensorView::new(Dtype::F32, latents.dims().to_vec(), &values)
         .map_err(|error| Error::file(path, error.to_string()))?;
     let bytes = safetensors::serialize([(NAME, view)], None).map_err(|error| Error::file(path, error.to_string()))?;
-    let partial = partial_name(path);
-    let written = fs::File::create(&partial)
-        .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&partial, path));
-    written.map_err(|source| {
-        // Nothing to add if the clean-up fails too: the first error is the one that matters.
-        let _ = fs::remove_file(&partial);
-        Error::Io { doing: "write", path: path.to_owned(), source }
-    })
+    let mut output = Output::file(path, true)?;
+    output.write(&bytes)?;
+    output.finish()
 }
 
 /// Reads a file that [`save_latents`] wrote: its shape `[C, T, H, W]` and its values.
@@ -56,10 +50,4 @@ pub fn load_latents(path: &Path) -> Result<([usize; 4], Vec<f32>)> {
     }
     let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
     Ok((shape, values))
-}
-
-/// Beside the target, so that the rename stays within one file system.
-fn partial_name(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.partial-{}", std::process::id()))
 }

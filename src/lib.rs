@@ -26,6 +26,7 @@ mod latents;
 pub mod models;
 mod nn;
 pub mod ops;
+mod output;
 mod pipeline;
 mod pool;
 pub mod rng;

@@ -16,6 +16,7 @@ pub fn channels_last(x: &Tensor) -> Result<Tensor> {
     dims.rotate_left(1);
     let mut out = Tensor::uninit(x.device(), Shape::new(&dims))?;
     match x.device() {
+        Device::Cpu(_) if x.shape().numel() == 0 => {}
         Device::Cpu(cpu) => kernels::channels_last(cpu.exec(), x.data(), x.dims()[0], out.data_mut()?),
     }
     Ok(out)
@@ -31,6 +32,7 @@ pub fn channels_first(x: &Tensor) -> Result<Tensor> {
     dims.rotate_right(1);
     let mut out = Tensor::uninit(x.device(), Shape::new(&dims))?;
     match x.device() {
+        Device::Cpu(_) if x.shape().numel() == 0 => {}
         Device::Cpu(cpu) => kernels::channels_first(cpu.exec(), x.data(), x.shape().last(), out.data_mut()?),
     }
     Ok(out)

@@ -1,7 +1,6 @@
 //! Frames, and where they go: a [`FrameSink`] takes them one by one, so that no clip is ever whole in memory.
 
 mod colour;
-mod output;
 #[cfg(feature = "png")]
 mod png;
 #[cfg(test)]

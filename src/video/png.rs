@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use png::{BitDepth, ColorType, Encoder};
 
-use super::output::refusal;
 use super::{Frame, FrameSink, VideoInfo, out_of_order};
 use crate::error::{Error, Result};
+use crate::output::refusal;
 
 /// The most frames whose names still sort in time order.
 const MAX_FRAMES: usize = 99_999;

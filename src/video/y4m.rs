@@ -8,9 +8,9 @@ use std::io::Write;
 use std::path::Path;
 
 use super::colour::Weights;
-use super::output::Output;
 use super::{Frame, FrameSink, VideoInfo, out_of_order};
 use crate::error::Result;
+use crate::output::Output;
 
 /// A sink that writes one y4m file or stream.
 pub struct Y4m {

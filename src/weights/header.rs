@@ -1,13 +1,16 @@
 //! The header of a safetensors file: names, dtypes, shapes and places of its tensors.
 //!
-//! The `safetensors` crate is our oracle in tests rather than the reader: it buffers the header as a tree, keeps the
-//! last of two equal names in silence, and most of its errors do not name the tensor.
+//! The dtypes are those of the `safetensors` crate. Its reader is the oracle in tests and not used here: it buffers the
+//! header as a tree, keeps the last of two equal names in silence, and most of its errors do not name the tensor.
 
 use std::fmt;
 use std::ops::Range;
 
+use safetensors::Dtype;
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+};
 
 use super::mapped::DataFile;
 use super::shown;
@@ -36,39 +39,20 @@ pub(super) enum Stored {
     /// One that kernels read.
     Number(DType),
     /// One that safetensors knows and this engine does not read.
-    Other(&'static str),
+    Other(Dtype),
 }
 
 impl Stored {
     /// The dtype of this name and the bits of one element.
     fn parse(name: &str) -> Option<(Self, u64)> {
-        const OTHER: [(&str, u64); 19] = [
-            ("F64", 64),
-            ("I64", 64),
-            ("U64", 64),
-            ("C64", 64),
-            ("I32", 32),
-            ("U32", 32),
-            ("I16", 16),
-            ("U16", 16),
-            ("I8", 8),
-            ("U8", 8),
-            ("BOOL", 8),
-            ("F8_E4M3", 8),
-            ("F8_E5M2", 8),
-            ("F8_E4M3FNUZ", 8),
-            ("F8_E5M2FNUZ", 8),
-            ("F8_E8M0", 8),
-            ("F6_E2M3", 6),
-            ("F6_E3M2", 6),
-            ("F4", 4),
-        ];
-        match name {
-            "F32" => Some((Self::Number(DType::F32), 32)),
-            "F16" => Some((Self::Number(DType::F16), 16)),
-            "BF16" => Some((Self::Number(DType::BF16), 16)),
-            _ => OTHER.iter().find(|(known, _)| *known == name).map(|&(known, bits)| (Self::Other(known), bits)),
-        }
+        let dtype = Dtype::deserialize(IntoDeserializer::<serde::de::value::Error>::into_deserializer(name)).ok()?;
+        let stored = match dtype {
+            Dtype::F32 => Self::Number(DType::F32),
+            Dtype::F16 => Self::Number(DType::F16),
+            Dtype::BF16 => Self::Number(DType::BF16),
+            other => Self::Other(other),
+        };
+        Some((stored, dtype.bitsize() as u64))
     }
 }
 
@@ -76,7 +60,7 @@ impl fmt::Display for Stored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(dtype) => fmt::Display::fmt(dtype, f),
-            Self::Other(name) => f.write_str(name),
+            Self::Other(dtype) => fmt::Display::fmt(dtype, f),
         }
     }
 }

@@ -11,7 +11,6 @@ pub(crate) mod json;
 mod mapped;
 mod names;
 mod weight;
-mod write;
 
 use std::collections::HashMap;
 use std::fmt::{Display, Write as _};
@@ -23,7 +22,6 @@ pub use folder::Checkpoint;
 pub use mapped::Mapping;
 pub use names::{NameTable, Warning};
 pub use weight::Weight;
-pub use write::write_safetensors;
 
 use crate::error::{Error, Result};
 use crate::shape::Shape;

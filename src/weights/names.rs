@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 
+use safetensors::Dtype;
+
 use super::component::Component;
 use super::header::Stored;
 use super::shown;
@@ -199,6 +201,6 @@ pub(super) fn same_but_ones(dims: &[usize], shape: Shape) -> bool {
 }
 
 /// What to say of a needed tensor in a dtype that is not read.
-pub(super) fn unread_dtype(dtype: &str) -> String {
+pub(super) fn unread_dtype(dtype: Dtype) -> String {
     format!("is stored as {dtype}; F32, F16 and BF16 are read, save the model in one of them")
 }

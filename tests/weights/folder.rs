@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 use zoetrope::models::{umt5, wan, wan_vae};
-use zoetrope::weights::{Checkpoint, Mapping, NameTable, Weights, write_safetensors};
+use zoetrope::weights::{Checkpoint, Mapping, NameTable, Weights};
 use zoetrope::{DType, Shape};
 
 use crate::support::*;
@@ -26,11 +26,11 @@ fn every_component_opens_without_a_word() {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn what_others_write_is_read() {
     let folder = Temp::new();
     let path = folder.path("a.safetensors");
     let (a, b) = ([1.0f32, -2.5, 1e-40], [f32::MAX; 4]);
-    write_safetensors(&path, &[("z", [3].into(), &a), ("latents", [1, 2, 2].into(), &b)]).unwrap();
+    write_safetensors(&path, &[("z", [3].into(), &a), ("latents", [1, 2, 2].into(), &b)]);
     for mapping in [Mapping::Map, Mapping::Read] {
         let weights = Weights::open(&path, mapping).unwrap();
         assert_eq!(weights.get("z").unwrap().to_vec(), a);
@@ -38,11 +38,6 @@ fn what_is_written_is_read() {
         assert_eq!((latents.shape(), latents.to_vec()), (Shape::from([1, 2, 2]), b.to_vec()));
         assert_eq!(latents.file(), path);
     }
-    // The crate of the format's makers reads the same.
-    let bytes = fs::read(&path).unwrap();
-    let theirs = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    assert_eq!(theirs.tensor("z").unwrap().data(), bytemuck::cast_slice::<f32, u8>(&a));
-    assert_eq!(theirs.tensor("latents").unwrap().shape(), [1, 2, 2]);
 }
 
 /// A mapped matrix is the file's own bytes: no copy is made, at any alignment.

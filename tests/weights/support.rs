@@ -4,9 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 use serde_json::{Map, Value, json};
 use zoetrope::models::{Configs, umt5, wan, wan_vae};
-use zoetrope::weights::{Checkpoint, Mapping, Warning, Weights, write_safetensors};
+use zoetrope::weights::{Checkpoint, Mapping, Warning, Weights};
 use zoetrope::{Result, Shape};
 
 /// A folder that is removed when it goes out of scope.
@@ -82,6 +84,17 @@ pub fn checkpoint() -> Temp {
     temp
 }
 
+/// Writes tensors in single precision.
+pub fn write_safetensors(path: &Path, tensors: &[(&str, Shape, &[f32])]) {
+    let bytes: Vec<Vec<u8>> =
+        tensors.iter().map(|(.., values)| values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
+    let views = tensors
+        .iter()
+        .zip(&bytes)
+        .map(|((name, shape, _), bytes)| (name, TensorView::new(Dtype::F32, shape.dims().to_vec(), bytes).unwrap()));
+    fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
 /// Writes tensors of these names and shapes, their values counting upwards.
 pub fn write_tensors<'a>(path: &Path, tensors: impl Iterator<Item = (&'a str, Shape)>) {
     let mut count = 0;
@@ -93,7 +106,7 @@ pub fn write_tensors<'a>(path: &Path, tensors: impl Iterator<Item = (&'a str, Sh
         })
         .collect();
     let tensors: Vec<_> = values.iter().map(|(name, shape, values)| (*name, *shape, &values[..])).collect();
-    write_safetensors(path, &tensors).unwrap();
+    write_safetensors(path, &tensors);
 }
 
 /// A checkpoint's components, opened and checked.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 /// A target for bytes: a file that gets its name when it is complete, or a stream.
-pub(super) struct Output {
+pub(crate) struct Output {
     writer: BufWriter<Target>,
     /// What messages call it.
     name: PathBuf,
@@ -141,6 +141,6 @@ fn is_there(path: &Path) -> bool {
 }
 
 /// An [`Error::Request`] about the output path.
-pub(super) fn refusal(path: &Path, why: &str) -> Error {
+pub(crate) fn refusal(path: &Path, why: &str) -> Error {
     Error::Request { what: "output", why: format!("{} {why}", path.display()) }
 }
