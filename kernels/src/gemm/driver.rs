@@ -21,8 +21,10 @@ const ROWS: usize = 192;
 const COLUMNS: usize = 384;
 /// Terms of the sum per block: with them a right panel takes 16 KiB of the level-one cache, a left one 6.
 const DEPTH: usize = 256;
+/// Channels of a block at the least, where there are so many: a run of them is a cache line.
+const RUN: usize = 16;
 /// Tasks to be had, so that many threads find work in a product of few rows.
-const TASKS: usize = 32;
+const TASKS: usize = 16;
 
 /// A run of zeros, as long as a run of channels can be.
 pub(crate) static ZEROS: [f32; DEPTH] = [0.0; DEPTH];
@@ -60,7 +62,7 @@ pub(crate) fn product<L: Left>(exec: Exec, left: &L, rows: usize, weights: Weigh
         return;
     }
     let height = rows.div_ceil(tall).next_multiple_of(MR);
-    let across = n.div_ceil(COLUMNS).max(TASKS.div_ceil(tall).min(n.div_ceil(4 * NR)));
+    let across = n.div_ceil(COLUMNS).max(TASKS.div_ceil(tall).min(n.div_ceil(8 * NR)));
     let width = n.div_ceil(across).next_multiple_of(NR);
     Blocks::new(out, rows, n, n, [height, width]).for_each(|block| {
         if exec.stopped() {
@@ -99,7 +101,7 @@ struct Depth {
 
 impl Depth {
     fn new(channels: usize, taps: usize) -> Self {
-        let most = (DEPTH / taps.max(1) / 8 * 8).max(8);
+        let most = (DEPTH / taps.max(1) / 8 * 8).max(RUN);
         let each = channels.div_ceil(channels.div_ceil(most).max(1)).next_multiple_of(8).min(channels);
         Self { channels: each.max(1), most: each * taps }
     }
@@ -150,7 +152,9 @@ impl<L: Left, T: Storage> Kernel for Task<'_, L, T> {
                 let stride = channels * all_taps * T::SIZE;
                 let from = (block.column + column) * stride + run.start * all_taps * T::SIZE;
                 let terms = run.len() * all_taps;
-                if all_taps == 1 {
+                if k == 0 {
+                    // No rows of the block have anything to multiply with.
+                } else if all_taps == 1 {
                     pack::right::<S, T>(s, &bytes[from..], stride, columns.len(), terms, Some, right_panel);
                 } else {
                     let place = |p: usize| order[p];
