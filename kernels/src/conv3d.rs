@@ -225,7 +225,11 @@ mod tests {
             Conv3d { stride: [1, 2, 2], pad: [0; 4], ..shape(2, [4, 6], [16, 33], [1, 2, 2]) },
             shape(1, [5, 5], [20, 9], [1, 1, 1]),
             shape(2, [4, 3], [300, 17], [3, 3, 3]),
-            shape(1, [6, 40], [3, 3], [3, 3, 3]),
+            shape(1, [6, 40], [3, 7], [3, 3, 3]),
+            // To few channels, which is another way.
+            shape(2, [20, 30], [30, 3], [3, 3, 3]),
+            shape(1, [4, 5], [300, 4], [3, 3, 3]),
+            Conv3d { tail_frames: 1, pad_front: 1, ..shape(1, [3, 5], [8, 1], [3, 3, 3]) },
             // A kernel that sees nothing but zeros for the first frames, and one larger than the input.
             Conv3d { pad_front: 5, ..shape(2, [3, 3], [9, 5], [2, 3, 3]) },
             Conv3d { pad_front: 2, ..shape(1, [14, 14], [9, 5], [1, 1, 1]) },
