@@ -67,25 +67,45 @@ pub fn conv3d(exec: Exec, s: &Conv3d, x: &[f32], tail: &[f32], w: Stored, bias: 
     assert_eq!(out.len(), frames * height * width * s.out_channels, "conv3d: out of {s:?}");
     let rows = frames * height * width;
     let weights = Weights { w, n: s.out_channels, bias, act: Activation::None };
-    driver::product(exec, &Patches { shape: *s, height, width, x, tail }, rows, weights, out);
+    driver::product(exec, &Patches::new(s, x, tail), rows, weights, out);
 }
 
 /// The matrix that the convolution multiplies with: a row holds what the kernel sees from one place.
 struct Patches<'a> {
     shape: Conv3d,
     /// Rows and pixels of a row of the output.
-    height: usize,
-    width: usize,
+    size: [usize; 2],
     x: &'a [f32],
     tail: &'a [f32],
+    /// Where the taps lie from the kernel's first.
+    taps: Vec<Place>,
 }
 
-/// Where the kernel's first tap falls; in height and width it may wrap below zero.
+/// A pixel, counted from the first frame of zeros and from the unpadded corner; what lies before that wraps below zero.
 #[derive(Clone, Copy, Default)]
 struct Place {
     frame: usize,
     y: usize,
     x: usize,
+    /// Where in `x` it begins, or would begin if all frames were there.
+    start: usize,
+}
+
+impl<'a> Patches<'a> {
+    fn new(shape: &Conv3d, x: &'a [f32], tail: &'a [f32]) -> Self {
+        let ([_, height, width], [kt, kh, kw]) = (shape.output(), shape.kernel);
+        let places = (0..kt).flat_map(|t| (0..kh).flat_map(move |y| (0..kw).map(move |x| [t, y, x])));
+        let taps = places.map(|at| Place::new(shape, at)).collect();
+        Self { shape: *shape, size: [height, width], x, tail, taps }
+    }
+}
+
+impl Place {
+    #[inline(always)]
+    fn new(s: &Conv3d, [frame, y, x]: [usize; 3]) -> Self {
+        let start = frame.wrapping_mul(s.height).wrapping_add(y).wrapping_mul(s.width).wrapping_add(x);
+        Self { frame, y, x, start: start.wrapping_mul(s.in_channels) }
+    }
 }
 
 impl Left for Patches<'_> {
@@ -96,39 +116,39 @@ impl Left for Patches<'_> {
     }
 
     fn taps(&self) -> usize {
-        self.shape.taps()
+        self.taps.len()
     }
 
     fn touches(&self, rows: Range<usize>, tap: usize) -> bool {
-        let last = (rows.end - 1) / (self.height * self.width);
-        let [_, kh, kw] = self.shape.kernel;
-        last * self.shape.stride[0] + tap / (kh * kw) >= self.shape.pad_front
+        let last = (rows.end - 1) / (self.size[0] * self.size[1]);
+        last * self.shape.stride[0] + self.taps[tap].frame >= self.shape.pad_front
     }
 
     #[inline(always)]
     fn place(&self, row: usize) -> Place {
-        let [st, sh, sw] = self.shape.stride;
-        let [top, _, left, _] = self.shape.pad;
-        let (line, x) = (row / self.width, row % self.width);
-        let (frame, y) = (line / self.height, line % self.height);
-        Place { frame: frame * st, y: (y * sh).wrapping_sub(top), x: (x * sw).wrapping_sub(left) }
+        let (s, [height, width]) = (&self.shape, self.size);
+        let ([st, sh, sw], [top, _, left, _]) = (s.stride, s.pad);
+        let (line, x) = (row / width, row % width);
+        let (frame, y) = (line / height, line % height);
+        let (y, x) = ((y * sh).wrapping_sub(top), (x * sw).wrapping_sub(left));
+        let earlier = s.pad_front + s.tail_frames;
+        Place { frame: frame * st, ..Place::new(s, [(frame * st).wrapping_sub(earlier), y, x]) }
     }
 
     #[inline(always)]
     fn run(&self, place: Place, tap: usize, channels: Range<usize>) -> &[f32] {
-        let s = &self.shape;
-        let [_, kh, kw] = s.kernel;
-        let (frame, y, x) = (
-            (place.frame + tap / (kh * kw)).wrapping_sub(s.pad_front),
-            place.y.wrapping_add(tap / kw % kh),
-            place.x.wrapping_add(tap % kw),
-        );
+        let (s, tap) = (&self.shape, self.taps[tap]);
+        let frame = (place.frame + tap.frame).wrapping_sub(s.pad_front);
+        let (y, x) = (place.y.wrapping_add(tap.y), place.x.wrapping_add(tap.x));
         if y >= s.height || x >= s.width || frame >= s.tail_frames + s.frames {
             return &ZEROS[..channels.len()];
         }
-        let (source, frame) = if frame < s.tail_frames { (self.tail, frame) } else { (self.x, frame - s.tail_frames) };
-        let start = ((frame * s.height + y) * s.width + x) * s.in_channels + channels.start;
-        &source[start..start + channels.len()]
+        let start = place.start.wrapping_add(tap.start).wrapping_add(channels.start);
+        if frame < s.tail_frames {
+            &self.tail[start.wrapping_add(self.tail.len())..][..channels.len()]
+        } else {
+            &self.x[start..][..channels.len()]
+        }
     }
 }
 
@@ -205,9 +225,14 @@ mod tests {
             Conv3d { stride: [1, 2, 2], pad: [0; 4], ..shape(2, [4, 6], [16, 33], [1, 2, 2]) },
             shape(1, [5, 5], [20, 9], [1, 1, 1]),
             shape(2, [4, 3], [300, 17], [3, 3, 3]),
-            shape(1, [6, 40], [3, 3], [3, 3, 3]),
+            shape(1, [6, 40], [3, 7], [3, 3, 3]),
+            // To few channels, which is another way.
+            shape(2, [20, 30], [30, 3], [3, 3, 3]),
+            shape(1, [4, 5], [300, 4], [3, 3, 3]),
+            Conv3d { tail_frames: 1, pad_front: 1, ..shape(1, [3, 5], [8, 1], [3, 3, 3]) },
             // A kernel that sees nothing but zeros for the first frames, and one larger than the input.
             Conv3d { pad_front: 5, ..shape(2, [3, 3], [9, 5], [2, 3, 3]) },
+            Conv3d { pad_front: 2, ..shape(1, [14, 14], [9, 5], [1, 1, 1]) },
             Conv3d { pad: [0; 4], ..shape(2, [2, 5], [4, 4], [1, 3, 3]) },
             shape(2, [3, 4], [0, 5], [1, 3, 3]),
         ]

@@ -1,4 +1,33 @@
 //! Kernels of the Zoetrope text-to-video engine: slices in, slices out.
+//!
+//! There is no tensor type here and no allocation worth the name. A kernel takes numbers as slices with a shape beside
+//! them, channels last and row-major, and fills a slice that the caller owns. It asserts what the shape promises; the
+//! engine's ops check the same beforehand and turn it into errors.
+//!
+//! - [`Exec`] says how to run: with which instructions ([`Level`]) and until when (a flag that stops the work).
+//!   [`Level::detect`] picks the fastest instructions of the machine; `ZOETROPE_SIMD=portable` or `avx2` forces one.
+//! - [`Stored`] is a checkpoint's weight where it lies: `f32`, `f16` or `bf16` bytes at any alignment. Kernels widen it
+//!   piece by piece; no converted copy of a weight ever exists. All arithmetic is `f32`.
+//! - [`linear`], [`conv3d`] and [`attention`] are where the time goes. They share one register tile and its packing.
+//! - Work is cut into tasks for the current `rayon` pool by the shape alone: at one level, results have the same bits on
+//!   any number of threads. Between levels they differ by rounding.
+//!
+//! Inside, each kernel is one generic body over `simd::Simd`, a vocabulary of eight-lane vectors, compiled once for each
+//! backend in `arch`: `portable` is what the whole build may use, `avx2` is entered through a function that switches the
+//! instructions on after the machine was asked. All unsafe code of the crate is in `arch`.
+//!
+//! ```
+//! use std::sync::atomic::AtomicBool;
+//! use zoetrope_kernels::{Activation, Exec, Level, linear};
+//!
+//! let stop = AtomicBool::new(false);
+//! let exec = Exec { level: Level::detect()?, stop: &stop };
+//! let (x, w) = ([1.0, 2.0], [3.0, 4.0, 5.0, 6.0]);
+//! let mut out = [0.0; 2];
+//! linear(exec, &x, (&w[..]).into(), 1, 2, 2, None, Activation::None, &mut out);
+//! assert_eq!(out, [11.0, 17.0]);
+//! # Ok::<(), zoetrope_kernels::LevelError>(())
+//! ```
 
 mod activation;
 mod arch;

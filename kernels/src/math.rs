@@ -37,7 +37,7 @@ pub(crate) fn silu<S: Simd>(s: S, x: S::V) -> S::V {
 #[inline(always)]
 pub(crate) fn gelu_tanh<S: Simd>(s: S, x: S::V) -> S::V {
     // 2 sqrt(2/pi)
-    const SCALE: f32 = 1.595_769_1;
+    const SCALE: f32 = 1.595_769;
     let cubic = s.fma(x * x, s.splat(-SCALE * 0.044_715), s.splat(-SCALE));
     x / (s.splat(1.0) + exp(s, x * cubic))
 }

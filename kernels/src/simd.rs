@@ -19,6 +19,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         + Mul<Self::V, Output = Self::V>
         + Div<Self::V, Output = Self::V>;
 
+    /// Whether fifteen vectors fit the registers: the sums of a tile and what it multiplies.
+    const WHOLE_TILE: bool;
+
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::V;
     /// Eight numbers from memory.

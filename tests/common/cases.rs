@@ -81,8 +81,9 @@ pub enum BiasKind {
     None,
     /// One number a key.
     PerKey,
-    /// The first keys of [`BiasKind::PerKey`] hidden by the lowest finite number, as UMT5 hides its padding.
-    FirstKeysHidden,
+    /// [`BiasKind::PerKey`] with two thirds of the keys hidden, the first ones, by this number: minus infinity, or the
+    /// lowest finite one as in UMT5.
+    FirstKeysHidden(f32),
     /// One number for each head, query and key.
     PerHead,
 }
@@ -123,7 +124,8 @@ pub const ATTENTION: &[Attention] = &[
     attention([12, 8], [3, 100], BiasKind::None, 1, 2, Normal),
     attention([2, 1], [3, 5], BiasKind::None, 0, 0, Normal),
     attention([1, 6], [300, 3], BiasKind::None, 0, 0, Normal),
-    attention([2, 24], [40, 300], BiasKind::FirstKeysHidden, 0, 0, Normal),
+    attention([2, 24], [40, 300], BiasKind::FirstKeysHidden(f32::MIN), 0, 0, Normal),
+    attention([2, 24], [17, 700], BiasKind::FirstKeysHidden(f32::NEG_INFINITY), 0, 0, Normal),
     // One key takes nearly everything; scores of some hundreds.
     attention([2, 24], [9, 150], BiasKind::None, 0, 0, Scaled(100.0)),
     // Scores of 1e6: exp of anything but the difference to the largest overflows.
@@ -187,20 +189,22 @@ impl Attention {
         match self.bias {
             BiasKind::None => Vec::new(),
             BiasKind::PerKey => Scaled(2.0).make(14, self.keys),
-            BiasKind::FirstKeysHidden => {
+            BiasKind::FirstKeysHidden(by) => {
                 let hidden = self.keys * 2 / 3;
-                (0..self.keys).map(|key| if key < hidden { f32::MIN } else { 0.0 }).collect()
+                (0..self.keys).map(|key| if key < hidden { by } else { 0.0 }).collect()
             }
             BiasKind::PerHead => Scaled(2.0).make(14, self.heads * self.queries * self.keys),
         }
     }
 
-    /// The scores themselves are rounded to f32, so their size is the error of the softmax.
+    /// A score is off by what a sum of head_dim products in f32 is off by (0.4 sqrt(head_dim) 2^-24 for a score of 1, 5e-7
+    /// at 384), the softmax's weights are off by as much relative to themselves, and a larger score by as much more.
     pub fn limit(&self) -> Limit {
+        let limit = Limit::F32.times(2.0);
         match self.q {
             // Beyond, one key is so far ahead that its value is the result.
-            Scaled(scale) if scale < 1e4 => Limit::F32.times(scale),
-            _ => Limit::F32.of_terms(0.1),
+            Scaled(scale) if scale < 1e4 => limit.times(scale),
+            _ => limit.of_terms(0.1),
         }
     }
 
@@ -209,7 +213,7 @@ impl Attention {
         let values = self.bias_values();
         let bias = match self.bias {
             BiasKind::None => ScoreBias::None,
-            BiasKind::PerKey | BiasKind::FirstKeysHidden => ScoreBias::PerKey(&values),
+            BiasKind::PerKey | BiasKind::FirstKeysHidden(_) => ScoreBias::PerKey(&values),
             BiasKind::PerHead => ScoreBias::PerHead(&values),
         };
         reference::attention(self.sizes(), &self.q(), &self.k(), &self.v(), bias)
@@ -265,9 +269,11 @@ pub const CONV3D: &[Conv3d] = &[
     conv([2, 4, 3], [5, 7], [2, 4, 3], [1, 2, 1], [1, 1], [3, 0, 1, 2], F32, false),
     conv([1, 1, 1], [4, 4], [3, 3, 3], [1, 1, 1], [2, 0], [1; 4], F32, true),
     conv([1, 2, 1], [1, 1], [3, 5, 5], [1, 1, 1], [2, 0], [2; 4], F32, true),
-    // Frames that see nothing but zeros, under one tap and under several.
+    // Frames that see nothing but zeros, under one tap and under several; then no other frame at all.
     conv([1, 2, 3], [4, 5], [1, 1, 1], [1, 1, 1], [2, 0], [0; 4], F32, true),
     conv([1, 3, 2], [4, 5], [1, 3, 3], [1, 1, 1], [1, 0], [1; 4], BF16, false),
+    conv([1, 2, 3], [4, 5], [1, 1, 1], [2, 1, 1], [1, 0], [0; 4], F32, true),
+    conv([1, 2, 3], [4, 5], [1, 3, 3], [2, 1, 1], [1, 0], [1; 4], F32, true),
     // More channels than a block of the kernel holds.
     conv([1, 3, 4], [300, 20], [3, 3, 3], [1, 1, 1], [1, 1], [1; 4], BF16, true),
 ];

@@ -8,6 +8,7 @@ the same latents, 2e-5 for the final latents of up to 7 steps, 99.9 % of pixel v
 """
 
 import argparse
+import gc
 import pathlib
 import shlex
 import subprocess
@@ -74,6 +75,7 @@ def reference(options):
     if (options.frames - 1) % config.scale_factor_temporal:
         raise SystemExit(f"--frames {options.frames}: this VAE wants a multiple of {config.scale_factor_temporal}, and one")
     del pipe
+    gc.collect()
 
     pipe = wan.open_pipeline(folder, ("transformer",))
     grids.choose(pipe, options.sampler, options.schedule, options.shift)
@@ -85,6 +87,7 @@ def reference(options):
     if not options.stages_only:
         want["latents"] = wan.sample(pipe, run, texts=(rows["cond"], rows["uncond"]))
     del pipe
+    gc.collect()
 
     pipe = wan.open_pipeline(folder, ("vae",))
     given["vae.latent"] = want.get("latents", given["dit.latent"])

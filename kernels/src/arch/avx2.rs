@@ -81,6 +81,7 @@ impl Div for F32x8 {
 
 impl Simd for Avx2 {
     type V = F32x8;
+    const WHOLE_TILE: bool = true;
 
     #[inline(always)]
     fn splat(self, x: f32) -> F32x8 {

@@ -11,6 +11,8 @@ pub(crate) struct Portable;
 
 impl Simd for Portable {
     type V = f32x8;
+    // A vector takes two of the sixteen registers of SSE2, two of the thirty-two of NEON.
+    const WHOLE_TILE: bool = cfg!(any(target_arch = "aarch64", target_feature = "avx"));
 
     #[inline(always)]
     fn splat(self, x: f32) -> f32x8 {

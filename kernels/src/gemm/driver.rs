@@ -7,9 +7,9 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::Activation;
 use super::pack::{self, SLACK};
 use super::tile::{self, MR, NR, Tile};
+use super::{Activation, narrow};
 use crate::arch::blocks::{Block, Blocks};
 use crate::simd::{Kernel, Simd};
 use crate::stored::{Storage, for_storage};
@@ -21,8 +21,10 @@ const ROWS: usize = 192;
 const COLUMNS: usize = 384;
 /// Terms of the sum per block: with them a right panel takes 16 KiB of the level-one cache, a left one 6.
 const DEPTH: usize = 256;
+/// Channels of a block at the least, where there are so many: a run of them is a cache line.
+const RUN: usize = 16;
 /// Tasks to be had, so that many threads find work in a product of few rows.
-const TASKS: usize = 32;
+const TASKS: usize = 16;
 
 /// A run of zeros, as long as a run of channels can be.
 pub(crate) static ZEROS: [f32; DEPTH] = [0.0; DEPTH];
@@ -59,8 +61,11 @@ pub(crate) fn product<L: Left>(exec: Exec, left: &L, rows: usize, weights: Weigh
     if rows == 0 || n == 0 {
         return;
     }
+    if n <= narrow::COLUMNS {
+        return narrow::product(exec, left, rows, weights, out);
+    }
     let height = rows.div_ceil(tall).next_multiple_of(MR);
-    let across = n.div_ceil(COLUMNS).max(TASKS.div_ceil(tall).min(n.div_ceil(4 * NR)));
+    let across = n.div_ceil(COLUMNS).max(TASKS.div_ceil(tall).min(n.div_ceil(8 * NR)));
     let width = n.div_ceil(across).next_multiple_of(NR);
     Blocks::new(out, rows, n, n, [height, width]).for_each(|block| {
         if exec.stopped() {
@@ -99,7 +104,7 @@ struct Depth {
 
 impl Depth {
     fn new(channels: usize, taps: usize) -> Self {
-        let most = (DEPTH / taps.max(1) / 8 * 8).max(8);
+        let most = (DEPTH / taps.max(1) / 8 * 8).max(RUN);
         let each = channels.div_ceil(channels.div_ceil(most).max(1)).next_multiple_of(8).min(channels);
         Self { channels: each.max(1), most: each * taps }
     }
@@ -128,7 +133,6 @@ impl<L: Left, T: Storage> Kernel for Task<'_, L, T> {
         let (channels, all_taps) = (left.channels(), left.taps());
         let left_len = (block.rows.div_ceil(MR) * depth.most * MR + SLACK).next_multiple_of(NR);
         let (left_panels, right_panel) = memory.split_at_mut(left_len);
-        // Where the packed panel keeps each term of the stored order.
         let mut order = Vec::new();
         let mut start = 0;
         // A sum of no terms is a block as well: bias and activation remain.
@@ -137,10 +141,7 @@ impl<L: Left, T: Storage> Kernel for Task<'_, L, T> {
             let (first, last) = (start == 0, run.end == channels);
             let k = run.len() * taps.len();
             pack_left(s, left, block.row..block.row + block.rows, taps, run.clone(), left_panels);
-            order.clear();
-            order.extend(run.clone().flat_map(|channel| (0..all_taps).map(move |tap| (channel, tap))).map(
-                |(channel, tap)| taps.iter().position(|&t| t == tap).map(|slot| slot * run.len() + channel - run.start),
-            ));
+            reorder(&mut order, all_taps, taps, run.len());
             for column in (0..block.columns).step_by(NR) {
                 if exec.stopped() {
                     return;
@@ -150,7 +151,7 @@ impl<L: Left, T: Storage> Kernel for Task<'_, L, T> {
                 let stride = channels * all_taps * T::SIZE;
                 let from = (block.column + column) * stride + run.start * all_taps * T::SIZE;
                 let terms = run.len() * all_taps;
-                if all_taps == 1 {
+                if order.is_empty() {
                     pack::right::<S, T>(s, &bytes[from..], stride, columns.len(), terms, Some, right_panel);
                 } else {
                     let place = |p: usize| order[p];
@@ -172,6 +173,20 @@ impl<L: Left, T: Storage> Kernel for Task<'_, L, T> {
             start = run.end;
             if last {
                 return;
+            }
+        }
+    }
+}
+
+/// Works out where the right panel keeps each term of the stored order `[channel][tap]`: `[tap][channel]` of those taps
+/// that count. Empty if that is the same.
+fn reorder(order: &mut Vec<Option<usize>>, all_taps: usize, taps: &[usize], channels: usize) {
+    order.clear();
+    if all_taps > 1 || taps.is_empty() {
+        order.resize(channels * all_taps, None);
+        for (slot, tap) in taps.iter().enumerate() {
+            for channel in 0..channels {
+                order[channel * all_taps + tap] = Some(slot * channels + channel);
             }
         }
     }

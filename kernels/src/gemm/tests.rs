@@ -29,6 +29,9 @@ fn linear_is_the_f64_loop() {
         [16, 96, 100],
         [77, 520, 50],
         [200, 33, 31],
+        [600, 70, 3],
+        [8, 530, 1],
+        [9, 0, 4],
         [13, 0, 20],
         [2, 0, 5],
     ];
@@ -59,7 +62,7 @@ fn nothing_gives_nothing() {
 #[test]
 fn bits_do_not_depend_on_threads() {
     for &level in Level::available() {
-        for (rows, k, n) in [(2, 600, 200), (61, 301, 150), (400, 40, 170)] {
+        for (rows, k, n) in [(2, 600, 200), (61, 301, 150), (400, 40, 170), (1030, 20, 3)] {
             let (x, w, bias) = (numbers(1, rows * k), numbers(2, n * k), numbers(3, n));
             same_bits_on_any_number_of_threads(rows * n, |out| {
                 linear(exec(level), &x, (&w[..]).into(), rows, k, n, Some(&bias), Activation::GeluTanh, out);
@@ -88,11 +91,11 @@ fn a_set_flag_stops_the_work() {
     let stop = AtomicBool::new(true);
     let (x, w) = (numbers(1, 50 * 30), numbers(2, 40 * 30));
     for &level in Level::available() {
-        for rows in [2, 50] {
-            let mut out = vec![7.0; rows * 40];
+        for (rows, n) in [(2, 40), (50, 40), (50, 3)] {
+            let mut out = vec![7.0; rows * n];
             let exec = Exec { level, stop: &stop };
-            linear(exec, &x[..rows * 30], (&w[..]).into(), rows, 30, 40, None, Activation::None, &mut out);
-            assert!(out.iter().all(|&x| x == 7.0), "{level}: {rows} rows were worked out");
+            linear(exec, &x[..rows * 30], (&w[..n * 30]).into(), rows, 30, n, None, Activation::None, &mut out);
+            assert!(out.iter().all(|&x| x == 7.0), "{level}: {rows} x {n} were worked out");
         }
     }
 }

@@ -14,13 +14,29 @@ pub(crate) type Tile<V> = [[V; 2]; MR];
 #[inline(always)]
 pub(crate) fn product<S: Simd>(s: S, a: &[f32], b: &[f32]) -> Tile<S::V> {
     let mut sums = [[s.zero(); 2]; MR];
-    for (a, b) in a.as_chunks::<MR>().0.iter().zip(b.as_chunks::<NR>().0) {
-        let [b0, b1] = halves(b);
-        let (b0, b1) = (s.load(b0), s.load(b1));
-        for (sum, &a) in sums.iter_mut().zip(a) {
-            let a = s.splat(a);
-            sum[0] = s.fma(a, b0, sum[0]);
-            sum[1] = s.fma(a, b1, sum[1]);
+    let (a, b) = (a.as_chunks::<MR>().0, b.as_chunks::<NR>().0);
+    if S::WHOLE_TILE {
+        for (a, b) in a.iter().zip(b) {
+            let [b0, b1] = halves(b);
+            let (b0, b1) = (s.load(b0), s.load(b1));
+            for (sum, &a) in sums.iter_mut().zip(a) {
+                let a = s.splat(a);
+                sum[0] = s.fma(a, b0, sum[0]);
+                sum[1] = s.fma(a, b1, sum[1]);
+            }
+        }
+    } else {
+        for half in 0..2 {
+            let mut column = [s.zero(); MR];
+            for (a, b) in a.iter().zip(b) {
+                let b = s.load(halves(b)[half]);
+                for (sum, &a) in column.iter_mut().zip(a) {
+                    *sum = s.fma(s.splat(a), b, *sum);
+                }
+            }
+            for (sums, sum) in sums.iter_mut().zip(column) {
+                sums[half] = sum;
+            }
         }
     }
     sums

@@ -2,7 +2,7 @@
 
 use zoetrope_kernels as kernels;
 
-use super::common::cases::{CONV3D, Conv3d, LINEAR, Linear};
+use super::common::cases::{ATTENTION, Attention, BiasKind, CONV3D, Conv3d, LINEAR, Linear};
 use super::{NEVER, activation, into, judge, levels, stored};
 
 pub fn linear(case: &Linear) {
@@ -35,6 +35,34 @@ pub fn conv3d(case: &Conv3d) {
     });
 }
 
+pub fn attention(case: &Attention) {
+    let (q, k, v, bias) = (case.q(), case.k(), case.v(), case.bias_values());
+    let bias = match case.bias {
+        BiasKind::None => kernels::AttentionBias::None,
+        BiasKind::PerKey | BiasKind::FirstKeysHidden(_) => kernels::AttentionBias::PerKey(&bias),
+        BiasKind::PerHead => kernels::AttentionBias::PerHead(&bias),
+    };
+    let attention = kernels::Attention {
+        heads: case.heads,
+        head_dim: case.head_dim,
+        queries: case.queries,
+        keys: case.keys,
+        q_stride: case.stride(),
+        kv_stride: case.stride(),
+        out_stride: case.stride(),
+        scale: case.scale(),
+    };
+    let (width, stride) = (case.width(), case.stride());
+    judge(case, &case.want(), width, case.limit(), |exec| {
+        let out = into(case.queries * stride, |out| kernels::attention(exec, &attention, &q, &k, &v, bias, out));
+        let dense = out.chunks(stride).flat_map(|row| {
+            assert!(row[width..].iter().all(|v| v.is_nan()), "{case:?} wrote between the rows of its result");
+            &row[..width]
+        });
+        dense.copied().collect()
+    });
+}
+
 #[test]
 fn linear_of_every_case() {
     LINEAR.iter().for_each(linear);
@@ -43,6 +71,11 @@ fn linear_of_every_case() {
 #[test]
 fn conv3d_of_every_case() {
     CONV3D.iter().for_each(conv3d);
+}
+
+#[test]
+fn attention_of_every_case() {
+    ATTENTION.iter().for_each(attention);
 }
 
 /// One NaN in a row of x reaches that row of the result and no other.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::common::cases::{Channels, Conv3d, Interleave, Linear, Patches, Rope, Rows, Upsample};
+use super::common::cases::{Attention, BiasKind, Channels, Conv3d, Interleave, Linear, Patches, Rope, Rows, Upsample};
 use super::common::data::{Fill, Storage};
 use super::common::reference::{Act, Conv3dSizes};
 use super::{heavy, layout, rows};
@@ -16,9 +16,29 @@ fn act() -> impl Strategy<Value = Act> {
     select(&[Act::None, Act::Silu, Act::GeluTanh][..])
 }
 
+fn bias_kind() -> impl Strategy<Value = BiasKind> {
+    let hidden = [f32::MIN, f32::NEG_INFINITY].map(BiasKind::FirstKeysHidden);
+    select([&[BiasKind::None, BiasKind::PerKey, BiasKind::PerHead][..], &hidden].concat())
+}
+
 fn linear() -> impl Strategy<Value = Linear> {
     (0usize..40, 1usize..90, 1usize..60, storage(), any::<bool>(), act())
         .prop_map(|(rows, k, n, storage, bias, act)| Linear { rows, k, n, storage, bias, act, fill: Fill::Normal })
+}
+
+fn attention() -> impl Strategy<Value = Attention> {
+    (1usize..4, 1usize..70, 1usize..40, 1usize..90, bias_kind(), 0usize..9, 0usize..3).prop_map(
+        |(heads, head_dim, queries, keys, bias, gap, spare)| Attention {
+            heads,
+            head_dim,
+            queries,
+            keys,
+            bias,
+            gap,
+            spare,
+            q: Fill::Normal,
+        },
+    )
 }
 
 fn conv3d() -> impl Strategy<Value = Conv3d> {
@@ -69,6 +89,11 @@ proptest! {
     #[test]
     fn any_linear(case in linear()) {
         heavy::linear(&case);
+    }
+
+    #[test]
+    fn any_attention(case in attention()) {
+        heavy::attention(&case);
     }
 
     #[test]

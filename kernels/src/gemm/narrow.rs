@@ -1,0 +1,139 @@
+//! Products of very few columns, such as a decoder's last convolution to RGB: the rows are read where they lie.
+//!
+//! The register tile would be mostly empty and packing the rows most of the work. Here the vectors run along the
+//! channels instead, for three rows and four columns at once.
+
+use std::ops::Range;
+
+use super::driver::{Left, Weights, ZEROS};
+use crate::arch::blocks::{Block, Blocks};
+use crate::simd::{Kernel, LANES, Simd};
+use crate::{Exec, scratch};
+
+/// The most columns for which this is the faster way.
+pub(super) const COLUMNS: usize = 4;
+/// Rows per task: enough to pay for bringing the weight into order.
+const ROWS: usize = 512;
+/// Rows summed at once.
+const TOGETHER: usize = 3;
+
+/// Four columns' weights of eight channels under one tap.
+type Weight = [[f32; LANES]; COLUMNS];
+
+/// Fills `out: [rows, n]` with the product, bias and activation included.
+pub(super) fn product<L: Left>(exec: Exec, left: &L, rows: usize, weights: Weights, out: &mut [f32]) {
+    let n = weights.n;
+    Blocks::new(out, rows, n, n, [ROWS, n]).for_each(|block| {
+        if exec.stopped() {
+            return;
+        }
+        let taps: Vec<usize> =
+            (0..left.taps()).filter(|&tap| left.touches(block.row..block.row + block.rows, tap)).collect();
+        let eights = left.channels().div_ceil(LANES);
+        scratch::with(taps.len() * eights * LANES * COLUMNS, |memory| {
+            order(left, &taps, weights, memory);
+            exec.run(Task { exec, left, weights, taps: &taps, ordered: memory, block });
+        });
+    });
+}
+
+/// Widens the weight into `[tap][channels / 8][column][8]`; what is not there is zero.
+fn order<L: Left>(left: &L, taps: &[usize], weights: Weights, ordered: &mut [f32]) {
+    let (channels, all_taps) = (left.channels(), left.taps());
+    ordered.fill(0.0);
+    let (vectors, _) = ordered.as_chunks_mut::<LANES>();
+    let mut row = vec![0.0; channels * all_taps];
+    for column in 0..weights.n {
+        weights.w.widen(column * row.len()..(column + 1) * row.len(), &mut row);
+        for (slot, &tap) in taps.iter().enumerate() {
+            for channel in 0..channels {
+                let eight = slot * channels.div_ceil(LANES) + channel / LANES;
+                vectors[eight * COLUMNS + column][channel % LANES] = row[channel * all_taps + tap];
+            }
+        }
+    }
+}
+
+struct Task<'a, L: Left> {
+    exec: Exec<'a>,
+    left: &'a L,
+    weights: Weights<'a>,
+    /// The taps under which not all rows are zero.
+    taps: &'a [usize],
+    ordered: &'a [f32],
+    block: Block<'a>,
+}
+
+impl<L: Left> Kernel for Task<'_, L> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { exec, left, weights, taps, ordered, mut block } = self;
+        let ordered = ordered.as_chunks::<LANES>().0.as_chunks::<COLUMNS>().0;
+        for row in (0..block.rows).step_by(TOGETHER) {
+            if exec.stopped() {
+                return;
+            }
+            let rows = row..block.rows.min(row + TOGETHER);
+            let sums = sums(s, left, block.row + rows.start..block.row + rows.end, taps, ordered);
+            for (row, sums) in rows.zip(sums) {
+                let mut out = s.load_partial(&sums[..weights.n]);
+                if let Some(bias) = weights.bias {
+                    out = out + s.load_partial(bias);
+                }
+                s.store_partial(weights.act.apply(s, out), block.row(row, 0..weights.n));
+            }
+        }
+    }
+}
+
+/// Up to three rows of the product.
+#[inline(always)]
+fn sums<S: Simd, L: Left>(
+    s: S,
+    left: &L,
+    rows: Range<usize>,
+    taps: &[usize],
+    ordered: &[Weight],
+) -> [[f32; COLUMNS]; TOGETHER] {
+    let channels = left.channels();
+    let mut places = [L::Place::default(); TOGETHER];
+    for (place, row) in places.iter_mut().zip(rows.clone()) {
+        *place = left.place(row);
+    }
+    let mut sums = [[s.zero(); COLUMNS]; TOGETHER];
+    let mut ordered = ordered.iter();
+    for &tap in taps {
+        // No run is longer than the zeros that may stand for it.
+        for start in (0..channels).step_by(ZEROS.len()) {
+            let run = start..channels.min(start + ZEROS.len());
+            let mut runs = [&ZEROS[..run.len()]; TOGETHER];
+            for (numbers, place) in runs.iter_mut().zip(places).take(rows.len()) {
+                *numbers = left.run(place, tap, run.clone());
+            }
+            let whole = run.len() / LANES;
+            let mut eights = [&ZEROS.as_chunks::<LANES>().0[..0]; TOGETHER];
+            for (eights, run) in eights.iter_mut().zip(runs) {
+                *eights = &run.as_chunks().0[..whole];
+            }
+            for (i, weight) in ordered.by_ref().take(run.len().div_ceil(LANES)).enumerate() {
+                let mut x = [s.zero(); TOGETHER];
+                for ((x, eights), run) in x.iter_mut().zip(eights).zip(runs) {
+                    *x = if i < whole { s.load(&eights[i]) } else { s.load_partial(&run[whole * LANES..]) };
+                }
+                for (column, weight) in weight.iter().enumerate() {
+                    let weight = s.load(weight);
+                    for (sums, &x) in sums.iter_mut().zip(&x) {
+                        sums[column] = s.fma(x, weight, sums[column]);
+                    }
+                }
+            }
+        }
+    }
+    let mut out = [[0.0; COLUMNS]; TOGETHER];
+    for (out, sums) in out.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+        *out = s.sum(*sums);
+    }
+    out
+}
