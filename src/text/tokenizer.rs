@@ -6,7 +6,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use tokenizers::ModelWrapper;
+use tokenizers::{ModelWrapper, NormalizedString, Normalizer};
 
 use crate::error::{Error, Result};
 
@@ -50,7 +50,10 @@ impl Tokenizer {
         check::check(&bytes).map_err(bad)?;
         let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(&bytes)).map_err(bad)?;
         if !matches!(inner.get_model(), ModelWrapper::Unigram(_)) {
-            return Err(bad("its model is not Unigram, as a text encoder of the T5 family needs".to_owned()));
+            return Err(bad(check::NOT_UNIGRAM.to_owned()));
+        }
+        if let Some(token) = guarded(|| empty_token(&inner)).map_err(bad)? {
+            return Err(bad(format!("nothing of its added token {token:?} is left after normalization")));
         }
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| bad(e.to_string()))?;
@@ -91,6 +94,18 @@ impl fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tokenizer").field("file", &self.file).finish_non_exhaustive()
     }
+}
+
+/// An added token that normalization leaves nothing of: the crate would find it everywhere, without end.
+fn empty_token(inner: &tokenizers::Tokenizer) -> tokenizers::Result<Option<String>> {
+    for token in inner.get_added_tokens_decoder().into_values().filter(|token| token.normalized) {
+        let mut normalized = NormalizedString::from(token.content.as_str());
+        inner.get_normalizer().map_or(Ok(()), |normalizer| normalizer.normalize(&mut normalized))?;
+        if normalized.get().is_empty() {
+            return Ok(Some(token.content));
+        }
+    }
+    Ok(None)
 }
 
 /// Runs a call into the crate. It panics on some malformed files; [`check`] finds those that are known, this the others.

@@ -1,6 +1,7 @@
 //! What must hold of a tokenizer.json so that the `tokenizers` crate does not panic or allocate without bound.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 /// The parts that are examined; the vocabulary is passed over.
@@ -9,18 +10,40 @@ struct Parts {
     #[serde(default)]
     normalizer: Value,
     #[serde(default)]
+    pre_tokenizer: Value,
+    #[serde(default)]
     post_processor: Value,
+    model: Model,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    /// Old files do not say.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// What only a byte-pair model has.
+    merges: Option<IgnoredAny>,
 }
 
 type Check = Result<(), String>;
 
-/// Checks the character maps of the normalizers and the template of the post-processor.
+/// What is said of a model that is not one of the T5 family's.
+pub(super) const NOT_UNIGRAM: &str = "its model is not Unigram, as a text encoder of the T5 family needs";
+
+/// Checks the kind of the model, the character maps of the normalizers and the template of the post-processor.
 pub(super) fn check(bytes: &[u8]) -> Check {
     let parts: Parts = serde_json::from_slice(bytes).map_err(|e| format!("it is not a tokenizer.json: {e}"))?;
+    if parts.model.kind.is_some_and(|kind| kind != "Unigram") || parts.model.merges.is_some() {
+        return Err(NOT_UNIGRAM.to_owned());
+    }
     each_of_type(&parts.normalizer, "Precompiled", &|normalizer| {
         let charsmap = normalizer["precompiled_charsmap"].as_str().unwrap_or_default();
         let charsmap = base64::decode(charsmap).map_err(|e| format!("its precompiled_charsmap is not base64: {e}"))?;
         check_charsmap(&charsmap).map_err(|why| format!("its precompiled_charsmap is damaged: {why}"))
+    })?;
+    each_of_type(&parts.pre_tokenizer, "FixedLength", &|split| match split["length"].as_u64() {
+        Some(0) => Err("its pre_tokenizer cuts pieces of length 0".to_owned()),
+        _ => Ok(()),
     })?;
     each_of_type(&parts.post_processor, "TemplateProcessing", &check_template)
 }

@@ -115,11 +115,23 @@ fn other_models_and_broken_parts_are_refused() {
         ("pattern", "/normalizer", json!({"type": "Replace", "pattern": {"Regex": "("}, "content": ""}), ""),
         ("base64", "/normalizer", json!({"type": "Precompiled", "precompiled_charsmap": "*"}), "not base64"),
         ("no-map", "/normalizer", json!({"type": "Precompiled"}), "damaged"),
-        ("chunk", "/pre_tokenizer", json!({"type": "FixedLength", "length": 0}), ""),
+        ("chunk", "/pre_tokenizer", json!({"type": "FixedLength", "length": 0}), "length 0"),
+        ("pairs", "/model", json!({"vocab": {"a": 0}, "merges": []}), "not Unigram"),
     ] {
         let why = refusal(name, &with(pointer, value));
         assert!(why.contains(expected), "{name}: {why}");
     }
+}
+
+#[test]
+fn an_added_token_that_normalization_empties_is_refused() {
+    let mut file = sound();
+    file["normalizer"] = json!({"type": "Strip", "strip_left": true, "strip_right": true});
+    file["added_tokens"][0]["normalized"] = json!(true);
+    load("stripped", file.to_string().as_bytes()).unwrap();
+    file["added_tokens"][0]["content"] = json!(" ");
+    let why = refusal("blank", file.to_string().as_bytes());
+    assert!(why.contains("added token \" \""), "{why}");
 }
 
 #[test]
