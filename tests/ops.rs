@@ -77,7 +77,7 @@ fn attention() {
             let values = case.bias_values();
             let bias = match case.bias {
                 BiasKind::None => AttentionBias::None,
-                BiasKind::PerKey | BiasKind::FirstKeysHidden => {
+                BiasKind::PerKey | BiasKind::FirstKeysHidden(_) => {
                     AttentionBias::PerKey(tensor(&device, &[case.keys], &values))
                 }
                 BiasKind::PerHead => {
@@ -303,6 +303,11 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
     #[test]
     fn shapes_that_do_not_fit_never_panic(
         x in prop::collection::vec(0usize..4, 0..=5),
@@ -317,6 +322,9 @@ proptest! {
         let _ = ops::conv3d(&a, None, &m, None, params);
         let _ = ops::conv3d(&a, Some(&b), &m, None, params);
         let _ = ops::attention(&a, &[KeyValue::new(b.clone(), b.clone())], 1, 1.0);
+        let _ = ops::attention(&a, &[KeyValue::new(a.clone(), a.clone())], 0, 1.0);
+        let _ = ops::clamp(a.clone(), f32::NAN, 1.0);
+        let _ = ops::unpatchify(&a, [1, 2, 2, 2], [1, 2, 0]);
         let _ = ops::add(a.clone(), &b);
         let _ = ops::rms_norm(a.clone(), &b, 1e-6);
         let _ = ops::layer_norm(a.clone(), Some((&b, &b)), 1e-6);

@@ -50,8 +50,9 @@ pub fn affine(mut x: Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
 /// Every element limited to `low..=high`.
 ///
 /// # Errors
-/// [`OutOfMemory`](crate::Error::OutOfMemory) if a shared `x` must be copied.
+/// [`Shape`](crate::Error::Shape) if `low` is above `high` or one of them is NaN.
 pub fn clamp(mut x: Tensor, low: f32, high: f32) -> Result<Tensor> {
+    check(low <= high, "clamp", x.shape(), x.shape(), "the low bound is at most the high one")?;
     let device = x.device().clone();
     match &device {
         Device::Cpu(cpu) => kernels::clamp(cpu.exec(), x.data_mut()?, low, high),

@@ -73,6 +73,9 @@ pub fn attention(q: &Tensor, branches: &[KeyValue], heads: usize, scale: f32) ->
         }
     }
     let mut out = Tensor::uninit(q.device(), q.shape())?;
+    if q.shape().numel() == 0 {
+        return Ok(out);
+    }
     match q.device() {
         Device::Cpu(cpu) => {
             let runs = q.data().chunks(queries * width).zip(out.data_mut()?.chunks_mut(queries * width));

@@ -13,7 +13,8 @@ use crate::weights::Weight;
 /// # Errors
 /// [`Shape`](crate::Error::Shape) if the table is not a matrix or an id lies outside it.
 pub fn embedding(device: &Device, table: &Weight, ids: &[u32]) -> Result<Tensor> {
-    check(table.shape().rank() == 2, "embedding", table.shape(), [ids.len()], "the table is [vocab, D]")?;
+    let matrix = table.shape().rank() == 2 && table.shape().last() > 0;
+    check(matrix, "embedding", table.shape(), [ids.len()], "the table is [vocab, D], D not zero")?;
     let (vocabulary, width) = (table.shape().dims()[0], table.shape().last());
     if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
         check(false, "embedding", table.shape(), [id as usize], "ids lie within the vocabulary")?;

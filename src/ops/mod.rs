@@ -43,8 +43,9 @@ fn check(fits: bool, op: &'static str, left: Shape, right: impl Into<Shape>, why
 
 /// Checks that `vector` has one value for each position of `x`'s last axis.
 fn check_row_vector(op: &'static str, x: &Tensor, vector: &Tensor) -> Result<()> {
-    let fits = x.shape().rank() >= 1 && vector.shape().numel() == x.shape().last();
-    check(fits, op, x.shape(), vector.shape(), "one value for each position of the last axis")
+    let width = x.shape().last();
+    let fits = x.shape().rank() >= 1 && width > 0 && vector.shape().numel() == width;
+    check(fits, op, x.shape(), vector.shape(), "one value for each position of a last axis that is not empty")
 }
 
 /// The axes of a rank-4 tensor.

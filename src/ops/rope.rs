@@ -16,7 +16,8 @@ pub fn rope(mut x: Tensor, heads: usize, cos: &Tensor, sin: &Tensor) -> Result<T
     check(cos.shape() == sin.shape(), "rope", cos.shape(), sin.shape(), "tables of one shape")?;
     let half = cos.shape().last();
     let rows = cos.shape().rows();
-    let fits = x.shape().last() == heads * half * 2 && rows > 0 && x.shape().rows().is_multiple_of(rows);
+    let fits =
+        heads * half > 0 && x.shape().last() == heads * half * 2 && rows > 0 && x.shape().rows().is_multiple_of(rows);
     check(fits, "rope", x.shape(), cos.shape(), "tables are [L, head_dim / 2] and x [B * L, heads * head_dim]")?;
     let device = x.device().clone();
     match &device {
