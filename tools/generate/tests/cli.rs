@@ -182,7 +182,7 @@ fn what_cannot_be_is_refused_with_the_nearest_that_can() {
     fails(&with(&["--guidance", "nan"]), 2, &["guidance"]);
     fails(&with(&["--shift", "-1"]), 2, &["shift", "-1"]);
     fails(&with(&["--sigmas", "0.5,0.8", "-t", "2"]), 2, &["strictly decrease"]);
-    fails(&with(&["--sigmas", "0.8,0.5,0.2"]), 2, &["3", "2", "--steps"]);
+    fails(&with(&["--sigmas", "0.8,0.5,0.2", "-t", "2"]), 2, &["3", "2", "--steps"]);
     fails(&with(&["--sigmas", "0.8,0.5", "--shift", "3"]), 2, &["--shift"]);
     fails(&with(&["--sampler", "dpm"]), 2, &["unipc", "euler"]);
     fails(&with(&["-p", "another"]), 2, &["PROMPT"]);
