@@ -28,5 +28,6 @@ if grep -qw avx2 /proc/cpuinfo && passes "$ops"; then
     exit 1
 fi
 
-qemu-x86_64 -cpu Nehalem "$unit"
-qemu-x86_64 -cpu Nehalem "$ops"
+# Two minutes at most, emulated; some twenty seconds are usual.
+timeout 60 qemu-x86_64 -cpu Nehalem "$unit"
+timeout 60 qemu-x86_64 -cpu Nehalem "$ops"

@@ -44,6 +44,6 @@ pub use error::{Error, Result};
 pub use latents::{load_latents, save_latents};
 pub use pipeline::{OnProgress, Pipeline, Progress, Prompt, Request, Steps};
 pub use pool::PoolStats;
-pub use shape::Shape;
+pub use shape::{MAX_RANK, Shape};
 pub use tensor::Tensor;
 pub use zoetrope_kernels::Level as SimdLevel;

@@ -12,13 +12,20 @@ use crate::rng;
 use crate::sampler::{Grid, Guidance, Sampler, Schedule, SchedulerConfig, Solver};
 use crate::tensor::Tensor;
 use crate::video::{Frame, FrameSink, VideoInfo};
-use crate::weights::{Checkpoint, Mapping, NameTable, Weights};
+use crate::weights::{Checkpoint, Mapping, NameTable, Warning, Weights};
 
-/// A Wan2.1 text-to-video checkpoint, ready to run; opening reads no weights.
+/// A Wan2.1 text-to-video checkpoint, ready to run.
+///
+/// Opening maps all files and holds names and shapes against the configurations, so that a damaged VAE is found before
+/// the first step and not after the last; it reads no matrix. Requests share the maps.
 pub struct Pipeline {
     checkpoint: Checkpoint,
     configs: Configs,
     scheduler: SchedulerConfig,
+    text_encoder: Weights,
+    transformer: Weights,
+    vae: Weights,
+    warnings: Vec<Warning>,
 }
 
 /// What the video should show.
@@ -99,10 +106,13 @@ impl Request {
 pub enum Progress {
     /// A stage loads its weights: "text encoder", "transformer", "VAE decoder".
     Loading(&'static str),
-    /// A prompt was longer than the model reads; this part of it was cut off.
-    PromptCut(String),
-    /// Files hold more than the model uses.
-    Warning(String),
+    /// A prompt was longer than the model reads.
+    PromptCut {
+        /// Which of the prompts, counted from 0: the prompt, then the negative one.
+        prompt: usize,
+        /// What was cut off its end.
+        text: String,
+    },
     /// So many sampling steps are done.
     Step {
         /// Done.
@@ -139,13 +149,29 @@ impl Pipeline {
     pub fn open(folder: impl AsRef<Path>, mapping: Mapping) -> Result<Self> {
         let checkpoint = Checkpoint::open(folder.as_ref(), mapping)?;
         let configs = Configs::read(&checkpoint)?;
-        let scheduler = SchedulerConfig::open(&checkpoint.config_path("scheduler"))?;
-        Ok(Self { checkpoint, configs, scheduler })
+        let scheduler = SchedulerConfig::open(&checkpoint.config_path("scheduler"), checkpoint.class("scheduler"))?;
+        let mut warnings = Vec::new();
+        let mut component = |name, table: &NameTable| {
+            let (weights, extra) = checkpoint.component(name, table)?;
+            warnings.extend(extra);
+            Ok::<_, Error>(weights)
+        };
+        #[cfg(feature = "tokenizer")]
+        checkpoint.tokenizer_path()?;
+        let text_encoder = component("text_encoder", &umt5::name_table(&configs.text_encoder))?;
+        let transformer = component("transformer", &wan::name_table(&configs.transformer))?;
+        let vae = component("vae", &wan_vae::name_table(&configs.vae))?;
+        Ok(Self { checkpoint, configs, scheduler, text_encoder, transformer, vae, warnings })
     }
 
     /// The folder, its files and hashes.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
+    }
+
+    /// What is odd about the checkpoint and no reason to stop.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// Holds a request against the checkpoint; reads no weights.
@@ -193,8 +219,7 @@ impl Pipeline {
         let text = self.encode(device, &prompts, progress)?;
 
         progress(Progress::Loading("transformer"));
-        let weights = self.component("transformer", &wan::name_table(&self.configs.transformer), progress)?;
-        let transformer = wan::Transformer::load(&weights, self.configs.transformer.clone(), device)?;
+        let transformer = wan::Transformer::load(&self.transformer, self.configs.transformer.clone(), device)?;
         let contexts = text.iter().map(|text| transformer.context(text)).collect::<Result<Vec<_>>>()?;
         let contexts: Vec<&wan::TextContext> = contexts.iter().collect();
         drop(text);
@@ -227,10 +252,9 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Tokenizer`], [`Error::Checkpoint`], [`Error::NotFinite`], [`Error::OutOfMemory`], [`Error::Cancelled`].
     pub fn encode(&self, device: &Device, prompts: &[&Prompt], progress: OnProgress) -> Result<Vec<Tensor>> {
-        let ids = prompts.iter().map(|prompt| self.tokenize(prompt, progress)).collect::<Result<Vec<_>>>()?;
+        let ids = self.tokenize(prompts, progress)?;
         progress(Progress::Loading("text encoder"));
-        let weights = self.component("text_encoder", &umt5::name_table(&self.configs.text_encoder), progress)?;
-        let encoder = umt5::Encoder::load(&weights, self.configs.text_encoder.clone(), device)?;
+        let encoder = umt5::Encoder::load(&self.text_encoder, self.configs.text_encoder.clone(), device)?;
         let mut texts = Vec::new();
         for ids in &ids {
             let text = encoder.forward(ids)?;
@@ -258,20 +282,23 @@ impl Pipeline {
         progress: OnProgress,
     ) -> Result<()> {
         progress(Progress::Loading("VAE decoder"));
-        let weights = self.component("vae", &wan_vae::name_table(&self.configs.vae), progress)?;
-        let decoder = wan_vae::Decoder::load(&weights, self.configs.vae.clone(), device)?;
+        let decoder = wan_vae::Decoder::load(&self.vae, self.configs.vae.clone(), device)?;
         let mut state = wan_vae::DecoderState::default();
         let (factor, scale) = (self.configs.vae.temporal_factor(), self.configs.vae.spatial_factor());
         let &[_, frames, height, width] = latents.dims() else {
             let right = [self.configs.vae.z_dim, 0, 0, 0].into();
             return Err(Error::Shape { op: "decode", left: latents.shape(), right, why: "a latent is [C, T, H, W]" });
         };
-        let total = factor * frames.saturating_sub(1) + 1;
+        if frames == 0 {
+            return Err(Error::Request { what: "latents", why: "they hold no frame".into() });
+        }
+        let total = factor * (frames - 1) + 1;
         sink.start(&VideoInfo { width: width * scale, height: height * scale, fps })?;
         let mut done = 0;
         decoder.decode(&mut state, latents, &mut |video| {
             let &[count, height, width, _] = video.dims() else { unreachable!("the decoder hands on video") };
             for t in 0..count {
+                device.check()?;
                 sink.frame(&Frame::from_signed(width, height, video.narrow(t..t + 1)?.data())?)?;
                 done += 1;
                 progress(Progress::Frame { done, total });
@@ -281,33 +308,34 @@ impl Pipeline {
         sink.finish()
     }
 
-    /// A component's weights, held against its name table.
-    fn component(&self, name: &str, table: &NameTable, progress: OnProgress) -> Result<Weights> {
-        let (weights, warnings) = self.checkpoint.component(name, table)?;
-        for warning in warnings {
-            progress(Progress::Warning(warning.to_string()));
-        }
-        Ok(weights)
-    }
-
-    fn tokenize(&self, prompt: &Prompt, progress: OnProgress) -> Result<Vec<u32>> {
-        match prompt {
+    /// The ids of each prompt; tokenizer.json is read once, and only if there is text.
+    #[cfg_attr(not(feature = "tokenizer"), expect(unused_variables, reason = "only text can be too long"))]
+    fn tokenize(&self, prompts: &[&Prompt], progress: OnProgress) -> Result<Vec<Vec<u32>>> {
+        #[cfg(feature = "tokenizer")]
+        let tokenizer = std::cell::OnceCell::new();
+        let ids = |(index, prompt): (usize, &&Prompt)| match prompt {
             #[cfg(feature = "tokenizer")]
             Prompt::Text(text) => {
-                let tokenizer = crate::text::Tokenizer::from_file(&self.checkpoint.tokenizer_path()?)?;
+                let tokenizer = match tokenizer.get() {
+                    Some(tokenizer) => tokenizer,
+                    None => {
+                        let read = crate::text::Tokenizer::from_file(self.checkpoint.tokenizer_path()?)?;
+                        tokenizer.get_or_init(|| read)
+                    }
+                };
                 let tokens = tokenizer.encode(&crate::text::clean(text), wan::MAX_TEXT_TOKENS)?;
-                if let Some(cut) = tokens.cut {
-                    progress(Progress::PromptCut(cut));
+                if let Some(text) = tokens.cut {
+                    progress(Progress::PromptCut { prompt: index, text });
                 }
                 Ok(tokens.ids)
             }
             Prompt::Tokens(ids) if ids.len() > wan::MAX_TEXT_TOKENS => {
-                let _ = progress;
                 let why = format!("{} given, the model reads at most {}", ids.len(), wan::MAX_TEXT_TOKENS);
                 Err(Error::Request { what: "token ids", why })
             }
             Prompt::Tokens(ids) => Ok(ids.clone()),
-        }
+        };
+        prompts.iter().enumerate().map(ids).collect()
     }
 
     fn checked(&self, request: &Request) -> Result<Checked> {
@@ -350,6 +378,9 @@ impl Pipeline {
         if let Some(latents) = request.latents.as_ref().filter(|l| l.len() != latent.iter().product::<usize>()) {
             let why = format!("{} values given, this size needs {latent:?}", latents.len());
             return Err(Error::Request { what: "latents", why });
+        }
+        if request.latents.as_ref().is_some_and(|latents| latents.iter().any(|value| !value.is_finite())) {
+            return Err(Error::Request { what: "latents", why: "some are not finite numbers".into() });
         }
         let grid = match &request.steps {
             Steps::Schedule { schedule, steps, shift } => schedule.grid(&self.scheduler, *steps, *shift)?,

@@ -1,7 +1,5 @@
 //! scheduler_config.json: which scheduler a checkpoint folder names, and with which shift.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -9,9 +7,10 @@ use serde_json::{Map, Value, json};
 use super::Sampler;
 use super::schedule::MAX_SHIFT;
 use crate::error::{Error, Result};
+use crate::weights::json as files;
 
-/// The largest file that is read; real ones have under 2 KB.
-const MAX_BYTES: u64 = 1 << 20;
+/// The key of the class.
+const CLASS: &str = "_class_name";
 
 /// The scheduler classes of diffusers that a folder may name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,19 +97,22 @@ const IDLE: &[&str] = &[
 ];
 
 impl SchedulerConfig {
-    /// Reads a checkpoint folder's `scheduler/scheduler_config.json`.
+    /// Reads a checkpoint folder's `scheduler/scheduler_config.json`; `class` is what its `model_index.json` names, which
+    /// is the one that diffusers takes.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read, otherwise as [`Self::parse`].
-    pub fn open(file: &Path) -> Result<Self> {
-        let mut text = String::new();
-        File::open(file)
-            .and_then(|f| f.take(MAX_BYTES + 1).read_to_string(&mut text))
-            .map_err(Error::io("read", file))?;
-        if text.len() as u64 > MAX_BYTES {
-            return Err(Error::file(file, format!("a scheduler configuration has at most {MAX_BYTES} bytes")));
+    /// [`Error::Io`] if the file cannot be read; [`Error::Config`] if the two files name different classes, otherwise as
+    /// [`Self::parse`].
+    pub fn open(file: &Path, class: Option<&str>) -> Result<Self> {
+        let mut keys = files::read_object(file)?;
+        if let Some(class) = class {
+            let named = keys.entry(CLASS).or_insert_with(|| class.into());
+            if named != class {
+                let why = format!("is {}, model_index.json says {class}: take both from one checkpoint", shown(named));
+                return Err(Error::config(file, CLASS, why));
+            }
         }
-        Self::parse(&text, file)
+        Self::from_keys(&keys, file)
     }
 
     /// Reads the text of a scheduler configuration; `file` is for messages.
@@ -123,11 +125,15 @@ impl SchedulerConfig {
     pub fn parse(json: &str, file: &Path) -> Result<Self> {
         let keys: Map<String, Value> = serde_json::from_str(json)
             .map_err(|e| Error::file(file, format!("not a scheduler configuration in JSON: {e}")))?;
+        Self::from_keys(&keys, file)
+    }
+
+    fn from_keys(keys: &Map<String, Value>, file: &Path) -> Result<Self> {
         let known = [SchedulerClass::UniPcMultistep, SchedulerClass::FlowMatchEulerDiscrete];
-        let named = keys.get("_class_name").unwrap_or(&Value::Null);
+        let named = keys.get(CLASS).unwrap_or(&Value::Null);
         let Some(class) = known.into_iter().find(|class| named == class.name()) else {
             let names = known.map(SchedulerClass::name).join(" or ");
-            return Err(Error::config(file, "_class_name", format!("expected {names}, found {}", shown(named))));
+            return Err(Error::config(file, CLASS, format!("expected {names}, found {}", shown(named))));
         };
 
         let rules = class.rules();

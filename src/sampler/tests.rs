@@ -101,7 +101,23 @@ fn hostile_values_are_typed_errors() {
         assert!(matches!(parse(text), Err(Error::Checkpoint { .. })), "{}", &text[..text.len().min(20)]);
     }
     let missing = Path::new("no-such-folder/scheduler_config.json");
-    assert!(matches!(SchedulerConfig::open(missing), Err(Error::Io { .. })));
+    assert!(matches!(SchedulerConfig::open(missing, None), Err(Error::Io { .. })));
+}
+
+#[test]
+fn the_class_is_that_of_the_index() {
+    let open = |json: &str, class: &str| {
+        let file = std::env::temp_dir().join(format!("zoetrope-scheduler-{}.json", std::process::id()));
+        std::fs::write(&file, json).unwrap();
+        let config = SchedulerConfig::open(&file, Some(class));
+        std::fs::remove_file(file).unwrap();
+        config
+    };
+    let euler = "FlowMatchEulerDiscreteScheduler";
+    assert_eq!(open(r#"{"shift": 5.0}"#, euler).unwrap().class(), SchedulerClass::FlowMatchEulerDiscrete);
+    assert_eq!(open(EULER, euler).unwrap().class(), SchedulerClass::FlowMatchEulerDiscrete);
+    let error = open(WAN, euler).unwrap_err().to_string();
+    assert!(error.contains("UniPCMultistepScheduler") && error.contains(euler), "{error}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use tokenizers::{ModelWrapper, NormalizedString, Normalizer};
 
 use crate::error::{Error, Result};
+use crate::weights::json as files;
 
 /// The most ids that Wan's text encoder is given for one prompt.
 pub const MAX_TOKENS: usize = 512;
@@ -37,16 +38,13 @@ pub struct Tokens {
 impl Tokenizer {
     /// Reads a tokenizer.json; its sections on truncation and padding are passed over.
     ///
-    /// Errors: [`Error::Io`] if the file cannot be read, [`Error::Tokenizer`] if it is malformed, holds another model than a
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is no file or too large, [`Error::Tokenizer`] if it is malformed, holds another model than a
     /// unigram one, or adds no end token.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let file = path.as_ref();
         let bad = |why: String| Error::Tokenizer { file: file.to_owned(), why: format!("{why}; {REMEDY}") };
-        let size = std::fs::metadata(file).map_err(Error::io("read", file))?.len();
-        if size > LARGEST_FILE {
-            return Err(bad(format!("it has {size} bytes, and no tokenizer has more than {LARGEST_FILE}")));
-        }
-        let bytes = std::fs::read(file).map_err(Error::io("read", file))?;
+        let bytes = files::bytes(file, LARGEST_FILE)?;
         check::check(&bytes).map_err(bad)?;
         let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(&bytes)).map_err(bad)?;
         if !matches!(inner.get_model(), ModelWrapper::Unigram(_)) {

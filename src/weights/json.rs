@@ -18,7 +18,7 @@ const MAX_CONFIG: u64 = 1 << 20;
 const MAX_INDEX: u64 = 10 << 20;
 
 /// The bytes of a file of at most `limit` bytes.
-pub(super) fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>> {
+pub(crate) fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = open_regular(path)?.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
     if read as u64 > limit {
@@ -41,7 +41,7 @@ fn not_json(path: &Path) -> impl FnOnce(serde_json::Error) -> Error {
 }
 
 /// An object of a configuration file.
-pub(super) fn read_object(path: &Path) -> Result<Map<String, Value>> {
+pub(crate) fn read_object(path: &Path) -> Result<Map<String, Value>> {
     match serde_json::from_str(&text(path, MAX_CONFIG)?).map_err(not_json(path))? {
         Value::Object(object) => Ok(object),
         _ => Err(Error::file(path, "is not a JSON object")),

@@ -68,6 +68,7 @@ impl Encoder {
             let why = "none given; an empty prompt is the end token alone".into();
             return Err(Error::Request { what: "token ids", why });
         }
+        self.weights.check_unchanged()?;
         let buckets = Buckets::new(ids.len(), &self.config);
         let mut x = ops::embedding(&self.device, &self.embedding, ids)?;
         for layer in &self.layers {

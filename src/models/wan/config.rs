@@ -106,10 +106,11 @@ impl Config {
     /// # Errors
     /// [`Error::Request`] if an axis is longer.
     pub fn check_grid(&self, grid: [usize; 3]) -> Result<()> {
-        let axes = ["frames", "height", "width"];
-        match axes.into_iter().zip(grid).find(|&(_, length)| length > self.rope_max_seq_len) {
+        let mut axes = ["frames", "height", "width"].into_iter().zip(grid);
+        match axes.find(|&(_, length)| length > self.rope_max_seq_len) {
             Some((what, length)) => {
-                let why = format!("{length} patches; this model has positions for {}", self.rope_max_seq_len);
+                let most = self.rope_max_seq_len;
+                let why = format!("too many: {length} patches along this axis, the model has positions for {most}");
                 Err(Error::Request { what, why })
             }
             None => Ok(()),

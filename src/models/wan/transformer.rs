@@ -74,6 +74,7 @@ impl Transformer {
         let length = text.dims()[0];
         let padding = MAX_TEXT_TOKENS - length;
         let rows = length + usize::from(padding > 0);
+        self.weights.check_unchanged()?;
         let mut values = text.to_vec();
         values.resize(rows * self.config.text_dim, 0.0);
         let device = text.device();
@@ -101,6 +102,17 @@ impl Transformer {
     /// [`Error::Shape`] if the latent does not fit, [`Error::Request`] if it is larger than the table of positions,
     /// [`Error::Checkpoint`] if the file changed, [`Error::Cancelled`], [`Error::OutOfMemory`].
     pub fn forward(&self, latent: &Tensor, timestep: f32, text: &[&TextContext]) -> Result<Vec<Tensor>> {
+        let own = |context: &&TextContext| {
+            let width = |keys: &KeyValue| keys.key.shape().last();
+            context.blocks.len() == self.blocks.len()
+                && context.blocks.iter().all(|keys| width(keys) == self.config.inner_dim())
+        };
+        if text.is_empty() || !text.iter().all(own) {
+            let right = [text.len(), self.blocks.len(), self.config.inner_dim()].into();
+            let why = "at least one text, each prepared by this model's `context`";
+            return Err(Error::Shape { op: "transformer", left: latent.shape(), right, why });
+        }
+        self.weights.check_unchanged()?;
         let patch = self.config.patch_size;
         let patches = ops::patchify(latent, patch)?;
         let &[_, frames, height, width] = latent.dims() else { unreachable!("patchify checks the rank") };
@@ -116,6 +128,7 @@ impl Transformer {
             let text: Vec<KeyValue> = text.iter().map(|context| context.blocks[i].clone()).collect();
             x = block.forward(x, &time, &rope, &text)?;
         }
+        self.weights.check_unchanged()?;
         let m = ops::add(ops::repeat_rows(&embedding, 2)?, &self.table)?;
         let x = ops::modulate(self.norm_out.forward(x)?, &m.narrow(1..2)?, &m.narrow(0..1)?)?;
         let x = self.proj_out.forward(&x)?;

@@ -54,6 +54,9 @@ fn generate(args: &Args, matches: &ArgMatches, cancel: Cancel) -> Result<()> {
     let output = args.output.clone().unwrap_or_else(|| default_output(args.prompt(), request.seed));
     let mut sink = open_sink(&output, args.force)?;
     let mut report = Report::new(args.quiet);
+    for warning in pipeline.warnings() {
+        report.line(&format!("warning: {warning}"));
+    }
     report.line(&format!("seed {}", request.seed));
 
     let device = Device::cpu_with(DeviceOptions { cancel, ..DeviceOptions::default() })?;
@@ -134,8 +137,10 @@ impl Report {
     fn event(&mut self, event: Progress) {
         match event {
             Progress::Loading(stage) => self.line(stage),
-            Progress::PromptCut(text) => self.line(&format!("the prompt is too long for the model; cut off: {text}")),
-            Progress::Warning(text) => self.line(&format!("warning: {text}")),
+            Progress::PromptCut { prompt, text } => {
+                let which = if prompt == 0 { "prompt" } else { "negative prompt" };
+                self.line(&format!("the {which} is too long for the model; cut off: {text}"));
+            }
             Progress::Step { done, total } => self.count("step", done, total),
             Progress::Frame { done, total } => self.count("frame", done, total),
             _ => {}
