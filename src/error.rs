@@ -68,13 +68,14 @@ pub enum Error {
     },
     /// A buffer does not fit into the memory budget.
     #[error(
-        "out of memory: {asked} bytes asked for, the budget is {budget} bytes; a smaller size or fewer frames need less"
+        "out of memory: {asked} bytes asked for, {}; a smaller size or fewer frames need less",
+        budget.map_or("which the system refuses".into(), |budget| format!("the budget is {budget} bytes"))
     )]
     OutOfMemory {
         /// Bytes asked for.
         asked: u64,
-        /// Bytes that may be held.
-        budget: u64,
+        /// Bytes that may be held; none if it was the system that refused.
+        budget: Option<u64>,
     },
     /// A stage produced NaN or infinity.
     #[error("{stage} produced values that are not finite{}; the checkpoint may be damaged or may overflow in its storage type", step.map(|s| format!(" at step {s}")).unwrap_or_default())]

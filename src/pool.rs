@@ -76,17 +76,20 @@ impl Pool {
         let used = held.as_ref().map_or(bytes, |block| bytes_of(block));
         let live = state.stats.live + used;
         if let Some(budget) = self.budget.filter(|&budget| live > budget) {
-            return Err(Error::OutOfMemory { asked: bytes, budget });
+            return Err(Error::OutOfMemory { asked: bytes, budget: Some(budget) });
         }
+        let before = state.stats.high_water;
         state.stats.live = live;
-        state.stats.high_water = state.stats.high_water.max(live);
+        state.stats.high_water = before.max(live);
         state.trim();
         drop(state);
         match held {
             Some(block) => Ok(block),
             None => bytemuck::allocation::try_zeroed_vec(lines).map_err(|()| {
-                self.lock().stats.live -= used;
-                Error::OutOfMemory { asked: bytes, budget: self.budget.unwrap_or(0) }
+                let mut state = self.lock();
+                state.stats.live -= used;
+                state.stats.high_water = before.max(state.stats.live);
+                Error::OutOfMemory { asked: bytes, budget: None }
             }),
         }
     }
@@ -169,10 +172,18 @@ mod tests {
     }
 
     #[test]
+    fn what_the_system_refuses_is_an_error_too() {
+        let pool = Pool::new(None);
+        let error = pool.take(1 << 60).unwrap_err();
+        assert!(matches!(error, Error::OutOfMemory { budget: None, .. }), "{error}");
+        assert_eq!((pool.stats().live, pool.stats().high_water), (0, 0));
+    }
+
+    #[test]
     fn the_budget_is_an_error_that_says_what_was_asked() {
         let pool = Pool::new(Some(1 << 20));
         let first = pool.take(MB / 2).unwrap();
-        assert!(matches!(pool.take(MB), Err(Error::OutOfMemory { asked: 1_048_576, budget: 1_048_576 })));
+        assert!(matches!(pool.take(MB), Err(Error::OutOfMemory { asked: 1_048_576, budget: Some(1_048_576) })));
         pool.give(first);
         assert!(pool.take(MB).is_ok());
     }
