@@ -56,7 +56,7 @@ impl Pool {
     /// A block of at least `len` floats with unspecified contents.
     pub fn take(&self, len: usize) -> Result<Vec<Line>> {
         let lines = len.div_ceil(LINE);
-        let bytes = lines as u64 * LINE_BYTES;
+        let bytes = (lines as u64).saturating_mul(LINE_BYTES);
         let mut state = self.lock();
         let best = (state.kept.iter().enumerate())
             .filter(|(_, block)| block.len() >= lines && block.len() <= 2 * lines)
@@ -74,7 +74,7 @@ impl Pool {
             }
         };
         let used = held.as_ref().map_or(bytes, |block| bytes_of(block));
-        let live = state.stats.live + used;
+        let live = state.stats.live.saturating_add(used);
         if let Some(budget) = self.budget.filter(|&budget| live > budget) {
             return Err(Error::OutOfMemory { asked: bytes, budget: Some(budget) });
         }

@@ -34,7 +34,12 @@ impl Shape {
         self.rank
     }
 
-    /// The number of elements.
+    /// The number of elements, `None` if there are more than addresses.
+    pub fn checked_numel(&self) -> Option<usize> {
+        self.dims().iter().try_fold(1, |product: usize, &axis| product.checked_mul(axis))
+    }
+
+    /// The number of elements of a shape that fits into memory.
     pub fn numel(&self) -> usize {
         self.dims().iter().product()
     }

@@ -38,7 +38,10 @@ impl Tensor {
     pub(crate) fn uninit(device: &Device, shape: impl Into<Shape>) -> Result<Self> {
         let shape = shape.into();
         let Device::Cpu(cpu) = device;
-        let block = cpu.pool().take(shape.numel())?;
+        let Some(elements) = shape.checked_numel() else {
+            return Err(Error::OutOfMemory { asked: u64::MAX, budget: None });
+        };
+        let block = cpu.pool().take(elements)?;
         Ok(Self { shape, start: 0, buffer: Arc::new(Buffer { block, device: device.clone() }) })
     }
 
@@ -58,7 +61,7 @@ impl Tensor {
     /// [`Error::Shape`] if `values` are not as many as `shape` holds, [`Error::OutOfMemory`] beyond the budget.
     pub fn from_slice(device: &Device, shape: impl Into<Shape>, values: &[f32]) -> Result<Self> {
         let shape = shape.into();
-        if values.len() != shape.numel() {
+        if Some(values.len()) != shape.checked_numel() {
             let right = [values.len()].into();
             return Err(Error::Shape { op: "from_slice", left: shape, right, why: "as many values as elements" });
         }
@@ -113,7 +116,7 @@ impl Tensor {
     /// [`Error::Shape`] if the number of elements differs.
     pub fn reshape(mut self, shape: impl Into<Shape>) -> Result<Self> {
         let shape = shape.into();
-        if shape.numel() != self.shape.numel() {
+        if shape.checked_numel() != Some(self.shape.numel()) {
             return Err(Error::Shape { op: "reshape", left: self.shape, right: shape, why: "as many elements" });
         }
         self.shape = shape;
@@ -176,6 +179,15 @@ mod tests {
         let y = x.clone();
         x.data_mut().unwrap()[0] = 1.0;
         assert_eq!((x.data()[0], y.data()[0]), (1.0, 9.0));
+    }
+
+    #[test]
+    fn a_shape_larger_than_memory_is_an_error() {
+        let device = Device::cpu().unwrap();
+        let huge = [usize::MAX, 3];
+        assert!(matches!(Tensor::zeros(&device, huge), Err(Error::OutOfMemory { .. })));
+        assert!(matches!(Tensor::from_slice(&device, huge, &[1.0]), Err(Error::Shape { .. })));
+        assert!(matches!(iota(&[4]).reshape(huge), Err(Error::Shape { .. })));
     }
 
     #[test]
