@@ -58,6 +58,10 @@ impl Pool {
         let lines = len.div_ceil(LINE);
         let bytes = lines as u64 * LINE_BYTES;
         let mut state = self.lock();
+        // A kept block never breaks the budget: live and kept together stay below what was live once.
+        if self.budget.is_some_and(|budget| state.stats.live + bytes > budget) {
+            return Err(Error::OutOfMemory { asked: bytes, budget: self.budget });
+        }
         let best = (state.kept.iter().enumerate())
             .filter(|(_, block)| block.len() >= lines && block.len() <= 2 * lines)
             .min_by_key(|(_, block)| block.len())
@@ -74,19 +78,15 @@ impl Pool {
             }
         };
         let used = held.as_ref().map_or(bytes, |block| bytes_of(block));
-        let live = state.stats.live + used;
-        if let Some(budget) = self.budget.filter(|&budget| live > budget) {
-            return Err(Error::OutOfMemory { asked: bytes, budget });
-        }
-        state.stats.live = live;
-        state.stats.high_water = state.stats.high_water.max(live);
+        state.stats.live += used;
+        state.stats.high_water = state.stats.high_water.max(state.stats.live);
         state.trim();
         drop(state);
         match held {
             Some(block) => Ok(block),
             None => bytemuck::allocation::try_zeroed_vec(lines).map_err(|()| {
                 self.lock().stats.live -= used;
-                Error::OutOfMemory { asked: bytes, budget: self.budget.unwrap_or(0) }
+                Error::OutOfMemory { asked: bytes, budget: None }
             }),
         }
     }
@@ -172,7 +172,7 @@ mod tests {
     fn the_budget_is_an_error_that_says_what_was_asked() {
         let pool = Pool::new(Some(1 << 20));
         let first = pool.take(MB / 2).unwrap();
-        assert!(matches!(pool.take(MB), Err(Error::OutOfMemory { asked: 1_048_576, budget: 1_048_576 })));
+        assert!(matches!(pool.take(MB), Err(Error::OutOfMemory { asked: 1_048_576, budget: Some(1_048_576) })));
         pool.give(first);
         assert!(pool.take(MB).is_ok());
     }
