@@ -66,15 +66,15 @@ pub enum Error {
         /// Why it cannot be done, with the nearest value that can.
         why: String,
     },
-    /// A buffer does not fit into the memory budget.
+    /// A buffer does not fit into the memory budget, or the system has no more.
     #[error(
         "out of memory: {asked} bytes asked for, {}; a smaller size or fewer frames need less",
-        budget.map_or("which the system refuses".into(), |budget| format!("the budget is {budget} bytes"))
+        budget.map_or("the system has no more".to_owned(), |budget| format!("the budget is {budget} bytes"))
     )]
     OutOfMemory {
         /// Bytes asked for.
         asked: u64,
-        /// Bytes that may be held; none if it was the system that refused.
+        /// Bytes that may be held, if it was the budget that refused.
         budget: Option<u64>,
     },
     /// A stage produced NaN or infinity.

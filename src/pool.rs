@@ -58,6 +58,10 @@ impl Pool {
         let lines = len.div_ceil(LINE);
         let bytes = (lines as u64).saturating_mul(LINE_BYTES);
         let mut state = self.lock();
+        // A kept block never breaks the budget: live and kept together stay below what was live once.
+        if self.budget.is_some_and(|budget| state.stats.live.saturating_add(bytes) > budget) {
+            return Err(Error::OutOfMemory { asked: bytes, budget: self.budget });
+        }
         let best = (state.kept.iter().enumerate())
             .filter(|(_, block)| block.len() >= lines && block.len() <= 2 * lines)
             .min_by_key(|(_, block)| block.len())
@@ -74,13 +78,9 @@ impl Pool {
             }
         };
         let used = held.as_ref().map_or(bytes, |block| bytes_of(block));
-        let live = state.stats.live.saturating_add(used);
-        if let Some(budget) = self.budget.filter(|&budget| live > budget) {
-            return Err(Error::OutOfMemory { asked: bytes, budget: Some(budget) });
-        }
         let before = state.stats.high_water;
-        state.stats.live = live;
-        state.stats.high_water = before.max(live);
+        state.stats.live += used;
+        state.stats.high_water = before.max(state.stats.live);
         state.trim();
         drop(state);
         match held {

@@ -130,7 +130,7 @@ impl Transformer {
         }
         self.weights.check_unchanged()?;
         let m = ops::add(ops::repeat_rows(&embedding, 2)?, &self.table)?;
-        let x = ops::modulate(self.norm_out.forward(x)?, &m.narrow(1..2)?, &m.narrow(0..1)?)?;
+        let x = ops::modulate(self.norm_out.forward(&x)?, &m.narrow(1..2)?, &m.narrow(0..1)?)?;
         let x = self.proj_out.forward(&x)?;
         let tokens = patches.dims()[0];
         let shape = [self.config.out_channels(), frames, height, width];

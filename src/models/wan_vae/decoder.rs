@@ -106,7 +106,7 @@ impl Decoder {
             self.weights.check_unchanged()?;
             x = up.forward(x, state)?;
         }
-        let x = self.conv_out.forward(&self.norm_out.forward_silu(x)?, &mut state.conv_out)?;
+        let x = self.conv_out.forward(&self.norm_out.forward_silu(&x)?, &mut state.conv_out)?;
         if !x.is_finite() {
             return Err(Error::NotFinite { stage: "VAE decoder", step: None });
         }
@@ -138,7 +138,7 @@ impl MidAttention {
     fn forward(&self, x: Tensor) -> Result<Tensor> {
         let &[frames, height, width, channels] = x.dims() else { unreachable!("a convolution's result has rank 4") };
         let pixels = height * width;
-        let h = self.norm.forward(x.clone())?.reshape([frames * pixels, channels])?;
+        let h = self.norm.forward(&x)?.reshape([frames * pixels, channels])?;
         let [q, k, v] = [&self.qkv[0], &self.qkv[1], &self.qkv[2]].map(|linear| linear.forward(&h));
         let (q, k, v) = (q?, k?, v?);
         let frame = |t| {

@@ -36,9 +36,11 @@ impl ResBlock {
 
     /// `x` `[T, H, W, C]` to `[T, H, W, C']`.
     pub fn forward(&self, x: Tensor, state: &mut ResState) -> Result<Tensor> {
-        let h = self.norm1.forward_silu(x.clone())?;
-        let h = self.conv1.forward(&h, &mut state.conv1)?;
-        let h = self.conv2.forward(&self.norm2.forward_silu(h)?, &mut state.conv2)?;
+        // Assigned and not shadowed: each is gone when the next is there.
+        let mut h = self.norm1.forward_silu(&x)?;
+        h = self.conv1.forward(&h, &mut state.conv1)?;
+        h = self.norm2.forward_silu(&h)?;
+        h = self.conv2.forward(&h, &mut state.conv2)?;
         let x = match &self.shortcut {
             Some(shortcut) => shortcut.forward(&x)?,
             None => x,
