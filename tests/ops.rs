@@ -325,6 +325,36 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn parts_of_any_size(rows in 1usize..9, width in 1usize..40, first in 0usize..9, some in 0usize..9) {
+        let (first, some) = (first.min(rows), some.min(rows - first.min(rows)));
+        let device = Device::cpu().unwrap();
+        let (x, y, gate) = (common::data::normal(1, rows * width), common::data::normal(2, some * width),
+                            common::data::normal(3, width));
+        let matrix = |rows: usize, values: &[f32]| tensor(&device, &[rows, width], values);
+        let (tx, ty) = (matrix(rows, &x), matrix(some, &y));
+
+        let got = ops::gated_add_rows(tx.clone(), first, &ty, &tensor(&device, &[width], &gate)).unwrap();
+        let own = first * width..(first + some) * width;
+        let mut want: Vec<f64> = x.iter().map(|&x| x.into()).collect();
+        let changed = reference::gated_add(&x[own.clone()], &y, &gate);
+        want.splice(own, changed);
+        holds("gated_add_rows", agree(got.data(), &want, Limit::F32.of_terms(1.0)));
+
+        let twice = ops::repeat_rows(&tx, 2).unwrap();
+        assert_eq!(twice.data(), [&x[..], &x].concat());
+
+        // As frames of one pixel: what stays is the end of both.
+        let video = |rows: usize, values: &[f32]| tensor(&device, &[rows, 1, 1, width], values);
+        let kept = ops::last_frames(Some(&video(rows, &x)), &video(some, &y), 2).unwrap();
+        let both = [&x[..], &y].concat();
+        assert_eq!(kept.data(), &both[both.len().saturating_sub(2 * width)..]);
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
