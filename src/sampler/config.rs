@@ -1,7 +1,5 @@
 //! scheduler_config.json: which scheduler a checkpoint folder names, and with which shift.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -9,9 +7,7 @@ use serde_json::{Map, Value, json};
 use super::Sampler;
 use super::schedule::MAX_SHIFT;
 use crate::error::{Error, Result};
-
-/// The largest file that is read; real ones have under 2 KB.
-const MAX_BYTES: u64 = 1 << 20;
+use crate::weights::json;
 
 /// The scheduler classes of diffusers that a folder may name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,16 +97,10 @@ impl SchedulerConfig {
     /// Reads a checkpoint folder's `scheduler/scheduler_config.json`.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read, otherwise as [`Self::parse`].
+    /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is no regular file, too long or not text,
+    /// otherwise as [`Self::parse`].
     pub fn open(file: &Path) -> Result<Self> {
-        let mut text = String::new();
-        File::open(file)
-            .and_then(|f| f.take(MAX_BYTES + 1).read_to_string(&mut text))
-            .map_err(Error::io("read", file))?;
-        if text.len() as u64 > MAX_BYTES {
-            return Err(Error::file(file, format!("a scheduler configuration has at most {MAX_BYTES} bytes")));
-        }
-        Self::parse(&text, file)
+        Self::parse(&json::text(file, json::MAX_CONFIG)?, file)
     }
 
     /// Reads the text of a scheduler configuration; `file` is for messages.
@@ -120,14 +110,14 @@ impl SchedulerConfig {
     ///
     /// # Errors
     /// [`Error::Config`] if the class, a key or a value is not one that this engine implements.
-    pub fn parse(json: &str, file: &Path) -> Result<Self> {
-        let keys: Map<String, Value> = serde_json::from_str(json)
+    pub fn parse(text: &str, file: &Path) -> Result<Self> {
+        let keys: Map<String, Value> = serde_json::from_str(text)
             .map_err(|e| Error::file(file, format!("not a scheduler configuration in JSON: {e}")))?;
         let known = [SchedulerClass::UniPcMultistep, SchedulerClass::FlowMatchEulerDiscrete];
         let named = keys.get("_class_name").unwrap_or(&Value::Null);
         let Some(class) = known.into_iter().find(|class| named == class.name()) else {
             let names = known.map(SchedulerClass::name).join(" or ");
-            return Err(Error::config(file, "_class_name", format!("expected {names}, found {}", shown(named))));
+            return Err(Error::config(file, "_class_name", format!("expected {names}, found {}", json::short(named))));
         };
 
         let rules = class.rules();
@@ -135,7 +125,7 @@ impl SchedulerConfig {
             let value = keys.get(*key).unwrap_or(default);
             if !same(value, supported) {
                 let absent = if keys.contains_key(*key) { "" } else { " (the class's default: the key is absent)" };
-                let why = format!("a Wan checkpoint has {supported} here, found {}{absent}", shown(value));
+                let why = format!("a Wan checkpoint has {supported} here, found {}{absent}", json::short(value));
                 return Err(Error::config(file, key, why));
             }
         }
@@ -156,7 +146,7 @@ impl SchedulerConfig {
         let shift = match keys.get(key) {
             None => 1.0,
             Some(value) => value.as_f64().filter(|s| *s > 0.0 && *s <= MAX_SHIFT).ok_or_else(|| {
-                let why = format!("expected a number above 0 and at most {MAX_SHIFT}, found {}", shown(value));
+                let why = format!("expected a number above 0 and at most {MAX_SHIFT}, found {}", json::short(value));
                 Error::config(file, key, why)
             })?,
         };
@@ -187,14 +177,5 @@ fn same(a: &Value, b: &Value) -> bool {
     match (a.as_f64(), b.as_f64()) {
         (Some(a), Some(b)) => a == b,
         _ => a == b,
-    }
-}
-
-/// A value for a message, cut to a line.
-fn shown(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(80) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
     }
 }
