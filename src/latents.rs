@@ -8,7 +8,7 @@ use safetensors::{Dtype, SafeTensors};
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::tensor::Tensor;
-use crate::weights::json as files;
+use crate::weights::read_regular;
 
 const NAME: &str = "latents";
 /// Far above any video's latents; a larger file is not one.
@@ -35,7 +35,7 @@ pub fn save_latents(path: &Path, latents: &Tensor) -> Result<()> {
 /// # Errors
 /// [`Error::Io`], or [`Error::Checkpoint`] if the file does not hold one F32 tensor `latents` of rank 4.
 pub fn load_latents(path: &Path) -> Result<([usize; 4], Vec<f32>)> {
-    let bytes = files::bytes(path, MAX_BYTES)?;
+    let bytes = read_regular(path, MAX_BYTES)?;
     let file = SafeTensors::deserialize(&bytes)
         .map_err(|error| Error::file(path, format!("not a safetensors file of latents: {error}")))?;
     let view = file.tensor(NAME).map_err(|_| Error::tensor(path, NAME, "missing"))?;
@@ -44,6 +44,6 @@ pub fn load_latents(path: &Path) -> Result<([usize; 4], Vec<f32>)> {
     if view.dtype() != Dtype::F32 {
         return Err(Error::tensor(path, NAME, format!("expected F32, found {:?}", view.dtype())));
     }
-    let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let values = view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
     Ok((shape, values))
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tokenizers::{ModelWrapper, NormalizedString, Normalizer};
 
 use crate::error::{Error, Result};
-use crate::weights::json as files;
+use crate::weights::read_regular;
 
 /// The most ids that Wan's text encoder is given for one prompt.
 pub const MAX_TOKENS: usize = 512;
@@ -39,12 +39,12 @@ impl Tokenizer {
     /// Reads a tokenizer.json; its sections on truncation and padding are passed over.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is no file or too large, [`Error::Tokenizer`] if it is malformed, holds another model than a
-    /// unigram one, or adds no end token.
+    /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is no regular file or too long,
+    /// [`Error::Tokenizer`] if it is malformed, holds another model than a unigram one, or adds no end token.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let file = path.as_ref();
         let bad = |why: String| Error::Tokenizer { file: file.to_owned(), why: format!("{why}; {REMEDY}") };
-        let bytes = files::bytes(file, LARGEST_FILE)?;
+        let bytes = read_regular(file, LARGEST_FILE)?;
         check::check(&bytes).map_err(bad)?;
         let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(&bytes)).map_err(bad)?;
         if !matches!(inner.get_model(), ModelWrapper::Unigram(_)) {
@@ -67,7 +67,10 @@ impl Tokenizer {
     /// Turns a prompt into at most `limit` ids ([`MAX_TOKENS`] for Wan), the end token kept.
     ///
     /// The text is taken as it is: [`clean`](super::clean()) it first. A `limit` below the number of tokens that the file adds
-    /// to every prompt counts as that number. Errors: [`Error::Tokenizer`] if the file does not cover the text.
+    /// to every prompt counts as that number.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if the file does not cover the text.
     pub fn encode(&self, text: &str, limit: usize) -> Result<Tokens> {
         let encoding = guarded(|| self.inner.encode(text, true)).map_err(|why| {
             let why = format!("it cannot encode {:?}: {why}; {REMEDY}", excerpt(text));

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use component::Component;
 pub use folder::Checkpoint;
 pub use mapped::Mapping;
+pub(crate) use mapped::read_regular;
 pub use names::{NameTable, Warning};
 pub use weight::Weight;
 

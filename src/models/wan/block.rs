@@ -1,6 +1,7 @@
 //! One transformer block: self-attention, cross-attention, feed-forward.
 
 use super::Config;
+use super::embed::Rope;
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::{LayerNorm, Linear, Mlp, RmsNorm, table};
@@ -81,12 +82,6 @@ impl Modulation {
             gate_ffn: row(5)?,
         })
     }
-}
-
-/// The rotation of every token, `[S, head_dim / 2]` each.
-pub(super) struct Rope {
-    pub cos: Tensor,
-    pub sin: Tensor,
 }
 
 /// Multi-head attention with norms over the full width of queries and keys.

@@ -1,11 +1,11 @@
 //! The video diffusion transformer `WanTransformer3DModel`.
 
-use super::block::{Block, Rope};
-use super::embed::{TextEmbedding, TimeEmbedding, rope_tables};
+use super::block::Block;
+use super::embed::{Rope, TimeEmbedding};
 use super::{Config, MAX_TEXT_TOKENS};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::nn::{LayerNorm, Linear, table};
+use crate::nn::{LayerNorm, Linear, Mlp, table};
 use crate::ops::{self, AttentionBias, KeyValue};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
@@ -16,7 +16,7 @@ use crate::weights::Weights;
 pub struct Transformer {
     patch_embedding: Linear, // [D, C * pt * ph * pw]
     time: TimeEmbedding,
-    text: TextEmbedding,
+    text: Mlp, // text_dim to D to D
     blocks: Vec<Block>,
     norm_out: LayerNorm,
     proj_out: Linear, // [pt * ph * pw * C', D]
@@ -46,10 +46,11 @@ impl Transformer {
         let block = |i| Block::load(&weights.at("blocks").at(i), &config, device);
         let patch = config.patch_volume();
         let patches = weights.at("patch_embedding");
+        let text = (config.text_dim, dim, dim);
         Ok(Self {
             patch_embedding: Linear::load_patches(&patches, config.in_channels, &config.patch_size, dim, device)?,
             time: TimeEmbedding::load(&embedder, &config, device)?,
-            text: TextEmbedding::load(&embedder, &config, device)?,
+            text: Mlp::load(&embedder.at("text_embedder"), ("linear_1", "linear_2"), text, device)?,
             blocks: (0..config.num_layers).map(block).collect::<Result<_>>()?,
             norm_out: LayerNorm::plain(config.eps),
             proj_out: Linear::load(&weights.at("proj_out"), dim, config.out_channels() * patch, device)?,
@@ -118,8 +119,7 @@ impl Transformer {
         let &[_, frames, height, width] = latent.dims() else { unreachable!("patchify checks the rank") };
         let grid = [frames / patch[0], height / patch[1], width / patch[2]];
         let device = latent.device();
-        let (cos, sin) = rope_tables(&self.config, grid, device)?;
-        let rope = Rope { cos, sin };
+        let rope = Rope::new(&self.config, grid, device)?;
         let (embedding, time) = self.time.forward(timestep, device)?;
 
         let mut x = ops::repeat_rows(&self.patch_embedding.forward(&patches)?, text.len())?;
