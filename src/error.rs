@@ -68,12 +68,14 @@ pub enum Error {
     },
     /// A buffer does not fit into the memory budget.
     #[error(
-        "out of memory: {asked} bytes asked for, the budget is {budget} bytes; a smaller size or fewer frames need less"
+        "out of memory: {} asked for, {}; a smaller size or fewer frames need less",
+        human(*asked),
+        if *budget == 0 { "the system refused".into() } else { format!("the budget is {}", human(*budget)) }
     )]
     OutOfMemory {
         /// Bytes asked for.
         asked: u64,
-        /// Bytes that may be held.
+        /// Bytes that may be held; 0 if there is no such bound and the system refused.
         budget: u64,
     },
     /// A stage produced NaN or infinity.
@@ -112,5 +114,14 @@ impl Error {
     /// An [`Error::Config`] about one key of a file.
     pub(crate) fn config(file: &Path, key: &str, why: impl Into<String>) -> Self {
         Self::Config { file: file.to_owned(), key: key.to_owned(), why: why.into() }
+    }
+}
+
+/// Bytes as a person reads them.
+fn human(bytes: u64) -> String {
+    match bytes {
+        0..0x10_0000 => format!("{bytes} bytes"),
+        0x10_0000..0x4000_0000 => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+        _ => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
     }
 }
