@@ -41,7 +41,7 @@ pub mod weights;
 pub use device::{Cancel, Cpu, Device, DeviceOptions};
 pub use dtype::DType;
 pub use error::{Error, Result};
-pub use latents::{load_latents, save_latents};
+pub use latents::{LatentsFile, load_latents, save_latents};
 pub use pipeline::{OnProgress, Pipeline, Progress, Prompt, Request, Steps};
 pub use pool::PoolStats;
 pub use shape::{MAX_RANK, Shape};

@@ -148,6 +148,12 @@ impl Pipeline {
     /// [`Error::Io`], [`Error::Checkpoint`] or [`Error::Config`] if something is missing, malformed or not supported.
     pub fn open(folder: impl AsRef<Path>, mapping: Mapping) -> Result<Self> {
         let checkpoint = Checkpoint::open(folder.as_ref(), mapping)?;
+        for component in ["scheduler", "text_encoder", "transformer", "vae"] {
+            let file = checkpoint.config_path(component);
+            if matches!(file.try_exists(), Ok(false)) {
+                return Err(Error::file(&file, "is missing; the checkpoint is not complete, fetch it again"));
+            }
+        }
         let configs = Configs::read(&checkpoint)?;
         let scheduler = SchedulerConfig::open(&checkpoint.config_path("scheduler"), checkpoint.class("scheduler"))?;
         let mut warnings = Vec::new();
@@ -180,6 +186,22 @@ impl Pipeline {
     /// [`Error::Request`] naming the field and the nearest value that can be done.
     pub fn check(&self, request: &Request) -> Result<()> {
         self.checked(request).map(drop)
+    }
+
+    /// Holds the least memory that a run could do with against the device's budget: the transformer's hidden state
+    /// twice and the decoder's last layer before and after a convolution. More is needed; less never is.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], and as [`check`](Self::check).
+    pub fn check_memory(&self, device: &Device, request: &Request) -> Result<()> {
+        let Checked { latent, guidance, .. } = self.checked(request)?;
+        let Configs { transformer, vae, .. } = &self.configs;
+        let tokens = latent[1..].iter().product::<usize>() / transformer.patch_volume();
+        let hidden = tokens * (1 + usize::from(guidance.needs_uncond())) * transformer.inner_dim();
+        let channels = vae.decoder_width() / vae.dim_mult.last().copied().unwrap_or(1) * vae.dim_mult[0];
+        let frames = request.frames.min(vae.temporal_factor());
+        let video = request.width * request.height * frames * channels;
+        device.expect(2 * size_of::<f32>() as u64 * hidden.max(video) as u64)
     }
 
     /// The shape `[C, T, H, W]` of the latent of a request.
@@ -343,31 +365,33 @@ impl Pipeline {
         let (factor, scale) = (vae.temporal_factor(), vae.spatial_factor());
         let [pt, ph, pw] = transformer.patch_size;
         for (what, pixels, unit) in [("width", request.width, scale * pw), ("height", request.height, scale * ph)] {
-            if pixels == 0 || pixels % unit != 0 {
-                let nearest = pixels.saturating_add(unit / 2) / unit * unit;
-                let why = format!("{pixels} is no multiple of {unit}; the nearest is {}", nearest.max(unit));
-                return Err(Error::Request { what, why });
+            let most = (MAX_PIXELS / unit).min(transformer.rope_max_seq_len) * unit;
+            if pixels > most {
+                return Err(Error::Request { what, why: format!("{pixels} is too many; at most {most} can be done") });
             }
-            if pixels > MAX_PIXELS {
-                return Err(Error::Request { what, why: format!("{pixels} is above {MAX_PIXELS}") });
+            if pixels == 0 || pixels % unit != 0 {
+                let nearest = ((pixels + unit / 2) / unit * unit).clamp(unit, most);
+                let why = format!("{pixels} is no multiple of {unit}; the nearest is {nearest}");
+                return Err(Error::Request { what, why });
             }
         }
         let frames = request.frames;
         let unit = factor * pt;
-        let whole = frames > 0 && (frames - 1).is_multiple_of(factor) && ((frames - 1) / factor + 1).is_multiple_of(pt);
-        if !whole {
-            // Latent frames come in multiples of the patch; of latent frames, the first is one frame, the rest `factor`.
-            let first = factor * (pt - 1) + 1;
-            let nearest = frames.saturating_sub(first).saturating_add(unit / 2) / unit * unit + first;
+        // Latent frames come in multiples of the patch; of latent frames, the first is one frame, the rest `factor`.
+        let first = unit - factor + 1;
+        let most = (MAX_FRAMES / unit).min(transformer.rope_max_seq_len).saturating_sub(1) * unit + first;
+        if frames > most {
+            let why = format!("{frames} is too many; at most {most} can be done");
+            return Err(Error::Request { what: "frames", why });
+        }
+        if frames < first || !(frames - first).is_multiple_of(unit) {
+            let nearest = ((frames.saturating_sub(first) + unit / 2) / unit * unit + first).min(most);
             let why = format!(
                 "{frames} is not one of {first}, {}, {}, ...; the nearest is {nearest}",
                 first + unit,
                 first + 2 * unit
             );
             return Err(Error::Request { what: "frames", why });
-        }
-        if frames > MAX_FRAMES {
-            return Err(Error::Request { what: "frames", why: format!("{frames} is above {MAX_FRAMES}") });
         }
         if request.fps == 0 {
             return Err(Error::Request { what: "fps", why: "it must be at least 1".into() });
@@ -387,6 +411,7 @@ impl Pipeline {
             Steps::Sigmas(sigmas) => Grid::custom(sigmas, None)?,
         };
         let sampler = request.sampler.unwrap_or(self.scheduler.sampler());
+        Solver::new(sampler, &grid)?;
         Ok(Checked { latent, grid, sampler, guidance: Guidance::new(request.guidance)? })
     }
 }

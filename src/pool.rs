@@ -113,6 +113,11 @@ impl Pool {
         state.stats.kept = 0;
     }
 
+    /// The most bytes that may be in use.
+    pub fn budget(&self) -> Option<u64> {
+        self.budget
+    }
+
     /// The present figures.
     pub fn stats(&self) -> PoolStats {
         self.lock().stats

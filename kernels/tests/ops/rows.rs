@@ -113,10 +113,22 @@ fn nan_is_passed_on() {
                 }
             };
             let y = vec![1.0; 3 * width];
-            run("rms_norm", true, &|x| kernels::rms_norm(exec, &x.to_vec(), &ones, EPS, x));
-            run("layer_norm", true, &|x| kernels::layer_norm(exec, &x.to_vec(), width, None, EPS, x));
-            run("channel_norm", true, &|x| kernels::channel_norm(exec, &x.to_vec(), &ones, x));
-            run("channel_norm_silu", true, &|x| kernels::channel_norm_silu(exec, &x.to_vec(), &ones, x));
+            run("rms_norm", true, &|x| {
+                let from = x.to_vec();
+                kernels::rms_norm(exec, &from, &ones, EPS, x);
+            });
+            run("layer_norm", true, &|x| {
+                let from = x.to_vec();
+                kernels::layer_norm(exec, &from, width, None, EPS, x);
+            });
+            run("channel_norm", true, &|x| {
+                let from = x.to_vec();
+                kernels::channel_norm(exec, &from, &ones, x);
+            });
+            run("channel_norm_silu", true, &|x| {
+                let from = x.to_vec();
+                kernels::channel_norm_silu(exec, &from, &ones, x);
+            });
             run("modulate", false, &|x| kernels::modulate(exec, x, &ones, &ones));
             run("gated_add", false, &|x| kernels::gated_add(exec, x, &y, &ones));
             run("add", false, &|x| kernels::add(exec, x, &y));
