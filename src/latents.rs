@@ -25,7 +25,7 @@ impl LatentsFile {
     /// dropped before.
     ///
     /// # Errors
-    /// [`Error::Request`] if `path` is a folder, lies in none, or exists and not `force`; [`Error::Io`].
+    /// [`Error::Request`] if `path` is a folder, or exists and not `force`; [`Error::Io`].
     pub fn create(path: &Path, force: bool) -> Result<Self> {
         Ok(Self { path: path.to_owned(), output: Output::file(path, force)? })
     }

@@ -148,10 +148,10 @@ pub(crate) fn refusal(path: &Path, why: &str) -> Error {
 /// The error of making `path`, which says so when the folder around it is what is missing.
 pub(crate) fn cannot_create(path: &Path, error: io::Error) -> Error {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    match folder.filter(|folder| error.kind() == io::ErrorKind::NotFound && !folder.exists()) {
-        Some(folder) => {
-            refusal(path, &format!("cannot be made: the folder {} does not exist, make it first", folder.display()))
-        }
-        None => Error::io("create", path)(error),
-    }
+    let missing = folder.filter(|folder| error.kind() == io::ErrorKind::NotFound && !folder.exists());
+    let error = missing.map_or(error, |folder| {
+        let why = format!("the folder {} does not exist, make it first", folder.display());
+        io::Error::new(io::ErrorKind::NotFound, why)
+    });
+    Error::io("create", path)(error)
 }

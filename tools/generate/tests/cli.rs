@@ -232,8 +232,8 @@ fn what_a_run_would_stumble_over_late_is_found_before_it_starts() {
         fails(output, code, fragments);
         assert!(!text(&output.stderr).contains("seed"), "{}", text(&output.stderr));
     };
-    early(&tiny(&["a", "-o", &lost]), 2, &["a.y4m", "does not exist, make it first"]);
-    early(&tiny(&["a", "-o", &video, "--save-latents", &nowhere]), 2, &["l.safetensors", "make it first"]);
+    early(&tiny(&["a", "-o", &lost]), 1, &["a.y4m", "does not exist, make it first"]);
+    early(&tiny(&["a", "-o", &video, "--save-latents", &nowhere]), 1, &["l.safetensors", "make it first"]);
     early(&tiny(&["a", "-o", &video, "--save-latents", &video, "--force"]), 2, &["save-latents", "is the output too"]);
     early(&tiny(&["a", "-o", scratch.0.to_str().expect("unicode")]), 2, &["is a folder", "PNG frames"]);
     fs::write(&latents, "mine").expect("a file");
