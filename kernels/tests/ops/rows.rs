@@ -113,10 +113,16 @@ fn nan_is_passed_on() {
                 }
             };
             let y = vec![1.0; 3 * width];
-            run("rms_norm", true, &|x| kernels::rms_norm(exec, &x.to_vec(), &ones, EPS, x));
-            run("layer_norm", true, &|x| kernels::layer_norm(exec, &x.to_vec(), width, None, EPS, x));
-            run("channel_norm", true, &|x| kernels::channel_norm(exec, &x.to_vec(), &ones, x));
-            run("channel_norm_silu", true, &|x| kernels::channel_norm_silu(exec, &x.to_vec(), &ones, x));
+            let norm = |name: &str, norm: &dyn Fn(&[f32], &mut [f32])| {
+                run(name, true, &|x| {
+                    let from = x.to_vec();
+                    norm(&from, x);
+                });
+            };
+            norm("rms_norm", &|x, out| kernels::rms_norm(exec, x, &ones, EPS, out));
+            norm("layer_norm", &|x, out| kernels::layer_norm(exec, x, width, None, EPS, out));
+            norm("channel_norm", &|x, out| kernels::channel_norm(exec, x, &ones, out));
+            norm("channel_norm_silu", &|x, out| kernels::channel_norm_silu(exec, x, &ones, out));
             run("modulate", false, &|x| kernels::modulate(exec, x, &ones, &ones));
             run("gated_add", false, &|x| kernels::gated_add(exec, x, &y, &ones));
             run("add", false, &|x| kernels::add(exec, x, &y));

@@ -23,7 +23,6 @@ pub struct Transformer {
     table: Tensor,    // [2, D]
     config: Config,
     weights: Weights,
-    device: Device,
 }
 
 /// One prompt as the transformer's cross-attentions see it: the keys and values of every block.
@@ -57,7 +56,6 @@ impl Transformer {
             table: table(weights, "scale_shift_table", 2, dim, device)?,
             config,
             weights: weights.clone(),
-            device: device.clone(),
         })
     }
 
@@ -122,15 +120,5 @@ impl Transformer {
         let tokens = patches.dims()[0];
         let shape = [self.config.out_channels(), frames, height, width];
         (0..text.len()).map(|b| ops::unpatchify(&x.narrow(b * tokens..(b + 1) * tokens)?, shape, patch)).collect()
-    }
-
-    /// The configuration.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// Where the small weights live and, by default, the work is done.
-    pub fn device(&self) -> &Device {
-        &self.device
     }
 }
