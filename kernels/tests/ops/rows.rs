@@ -31,9 +31,6 @@ pub fn norms(case: &Rows) {
         kernels::layer_norm(exec, x, width, affine, EPS, out);
     });
     norm("channel_norm", r::channel_norm(x, w), NORM, &|exec, out| kernels::channel_norm(exec, x, w, out));
-    norm("channel_norm_silu", r::channel_norm_silu(x, w), NORM.times(2.0), &|exec, out| {
-        kernels::channel_norm_silu(exec, x, w, out);
-    });
 }
 
 pub fn elementwise(case: &Rows) {
@@ -122,7 +119,6 @@ fn nan_is_passed_on() {
             norm("rms_norm", &|x, out| kernels::rms_norm(exec, x, &ones, EPS, out));
             norm("layer_norm", &|x, out| kernels::layer_norm(exec, x, width, None, EPS, out));
             norm("channel_norm", &|x, out| kernels::channel_norm(exec, x, &ones, out));
-            norm("channel_norm_silu", &|x, out| kernels::channel_norm_silu(exec, x, &ones, out));
             run("modulate", false, &|x| kernels::modulate(exec, x, &ones, &ones));
             run("gated_add", false, &|x| kernels::gated_add(exec, x, &y, &ones));
             run("add", false, &|x| kernels::add(exec, x, &y));

@@ -115,8 +115,8 @@ impl Transformer {
             x = block.forward(x, &time, &rope, &text)?;
         }
         let m = ops::add(ops::repeat_rows(&embedding, 2)?, &self.table)?;
-        let x = ops::modulate(self.norm_out.forward(&x)?, &m.narrow(1..2)?, &m.narrow(0..1)?)?;
-        let x = self.proj_out.forward(&x)?;
+        x = ops::modulate(self.norm_out.forward(&x)?, &m.narrow(1..2)?, &m.narrow(0..1)?)?;
+        x = self.proj_out.forward(&x)?;
         let tokens = patches.dims()[0];
         let shape = [self.config.out_channels(), frames, height, width];
         (0..text.len()).map(|b| ops::unpatchify(&x.narrow(b * tokens..(b + 1) * tokens)?, shape, patch)).collect()
