@@ -1,9 +1,8 @@
 //! Normalisations of rows. Statistics are sums of 32 lanes in f32; what follows them, once a row, is in f64.
 
-use crate::activation::activate;
+use crate::Exec;
 use crate::simd::{Kernel, LANES, Simd};
 use crate::tasks::{pieces, rows_of_a_task};
-use crate::{Activation, Exec};
 
 /// `x / sqrt(mean(x^2) + eps) * weight` for each row of `weight.len()` numbers (Zhang and Sennrich, 2019).
 pub fn rms_norm(exec: Exec, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
@@ -14,15 +13,6 @@ pub fn rms_norm(exec: Exec, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]
 /// `x / max(|x|_2, 1e-12) * sqrt(C) * gamma` for each row of C = `gamma.len()` numbers: the norm of Wan's VAE.
 pub fn channel_norm(exec: Exec, x: &[f32], gamma: &[f32], out: &mut [f32]) {
     rows(exec, x, gamma.len(), out, |x, out| exec.run(Scale { x, weight: gamma, factor: Length, out }));
-}
-
-/// `silu` of [`channel_norm`] in one pass over memory.
-pub fn channel_norm_silu(exec: Exec, x: &[f32], gamma: &[f32], out: &mut [f32]) {
-    rows(exec, x, gamma.len(), out, |x, out| {
-        exec.run(Scale { x, weight: gamma, factor: Length, out });
-        // A task's rows are still near the core, and an exponential that waited for a row's sums would be slower.
-        activate(exec, out, Activation::Silu);
-    });
 }
 
 /// `(x - mean) / sqrt(variance + eps)` for each row of `width` numbers, biased variance, then `* weight + bias` of `affine`

@@ -55,9 +55,4 @@ impl ChannelNorm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         ops::channel_norm(x, &self.gamma)
     }
-
-    /// `silu(norm(x))`.
-    pub fn forward_silu(&self, x: &Tensor) -> Result<Tensor> {
-        ops::channel_norm_silu(x, &self.gamma)
-    }
 }

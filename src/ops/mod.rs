@@ -29,7 +29,7 @@ pub use frames::{interleave_frames, last_frames};
 pub use layout::{channels_first, channels_last, repeat_rows};
 pub use linear::linear;
 pub use modulate::{gated_add, gated_add_rows, modulate};
-pub use norm::{channel_norm, channel_norm_silu, layer_norm, rms_norm};
+pub use norm::{channel_norm, layer_norm, rms_norm};
 pub use patch::{patchify, unpatchify};
 pub use rope::rope;
 pub use upsample::upsample_nearest;

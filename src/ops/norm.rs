@@ -58,16 +58,3 @@ pub fn channel_norm(x: &Tensor, gamma: &Tensor) -> Result<Tensor> {
     }
     finished(out)
 }
-
-/// `silu(`[`channel_norm`]`(x, gamma))` in one pass.
-///
-/// # Errors
-/// As [`channel_norm`].
-pub fn channel_norm_silu(x: &Tensor, gamma: &Tensor) -> Result<Tensor> {
-    check_row_vector("channel_norm_silu", x, gamma)?;
-    let mut out = Tensor::uninit(x.device(), x.shape())?;
-    match x.device() {
-        Device::Cpu(cpu) => kernels::channel_norm_silu(cpu.exec(), x.data(), gamma.data(), out.data_mut()?),
-    }
-    finished(out)
-}

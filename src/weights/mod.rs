@@ -129,22 +129,6 @@ impl Weights {
         self.fitting(name, &[rows, width], same).map(|weight| weight.to_vec())
     }
 
-    /// As [`Self::matrix`], `None` when there is no such tensor.
-    ///
-    /// # Errors
-    /// As [`Self::matrix`], but for a tensor that is not there.
-    pub fn optional_matrix(&self, name: &str, dims: &[usize]) -> Result<Option<Weight>> {
-        self.contains(name).then(|| self.matrix(name, dims)).transpose()
-    }
-
-    /// As [`Self::vector`], `None` when there is no such tensor.
-    ///
-    /// # Errors
-    /// As [`Self::vector`], but for a tensor that is not there.
-    pub fn optional_vector(&self, name: &str, len: usize) -> Result<Option<Vec<f32>>> {
-        self.contains(name).then(|| self.vector(name, len)).transpose()
-    }
-
     fn fitting(&self, name: &str, dims: &[usize], fits: impl FnOnce(&[usize]) -> bool) -> Result<Weight> {
         let full = self.full(name);
         let stored = self.stored(&full);

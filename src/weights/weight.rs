@@ -96,7 +96,7 @@ impl Weight {
     ///
     /// # Panics
     /// If `dims` does not hold the same number of elements.
-    pub fn reshaped(&self, dims: &[usize]) -> Self {
+    pub(crate) fn reshaped(&self, dims: &[usize]) -> Self {
         let shape = Shape::new(dims);
         assert_eq!(shape.numel(), self.shape.numel(), "{}: {} as {shape}", self.name(), self.shape);
         Self { shape, ..self.clone() }
@@ -106,7 +106,7 @@ impl Weight {
     ///
     /// # Panics
     /// If there is no axis, or `range` is not within it.
-    pub fn rows(&self, range: Range<usize>) -> Self {
+    pub(crate) fn rows(&self, range: Range<usize>) -> Self {
         let mut dims = self.shape.dims().to_vec();
         assert!(range.start <= range.end && range.end <= dims[0], "{}: rows {range:?} of {}", self.name(), self.shape);
         let row = self.bytes().len() / dims[0].max(1);

@@ -31,9 +31,6 @@ pub fn norms(case: &Rows) {
         kernels::layer_norm(exec, x, width, affine, EPS, out);
     });
     norm("channel_norm", r::channel_norm(x, w), NORM, &|exec, out| kernels::channel_norm(exec, x, w, out));
-    norm("channel_norm_silu", r::channel_norm_silu(x, w), NORM.times(2.0), &|exec, out| {
-        kernels::channel_norm_silu(exec, x, w, out);
-    });
 }
 
 pub fn elementwise(case: &Rows) {
@@ -113,22 +110,15 @@ fn nan_is_passed_on() {
                 }
             };
             let y = vec![1.0; 3 * width];
-            run("rms_norm", true, &|x| {
-                let from = x.to_vec();
-                kernels::rms_norm(exec, &from, &ones, EPS, x);
-            });
-            run("layer_norm", true, &|x| {
-                let from = x.to_vec();
-                kernels::layer_norm(exec, &from, width, None, EPS, x);
-            });
-            run("channel_norm", true, &|x| {
-                let from = x.to_vec();
-                kernels::channel_norm(exec, &from, &ones, x);
-            });
-            run("channel_norm_silu", true, &|x| {
-                let from = x.to_vec();
-                kernels::channel_norm_silu(exec, &from, &ones, x);
-            });
+            let norm = |name: &str, norm: &dyn Fn(&[f32], &mut [f32])| {
+                run(name, true, &|x| {
+                    let from = x.to_vec();
+                    norm(&from, x);
+                });
+            };
+            norm("rms_norm", &|x, out| kernels::rms_norm(exec, x, &ones, EPS, out));
+            norm("layer_norm", &|x, out| kernels::layer_norm(exec, x, width, None, EPS, out));
+            norm("channel_norm", &|x, out| kernels::channel_norm(exec, x, &ones, out));
             run("modulate", false, &|x| kernels::modulate(exec, x, &ones, &ones));
             run("gated_add", false, &|x| kernels::gated_add(exec, x, &y, &ones));
             run("add", false, &|x| kernels::add(exec, x, &y));

@@ -23,7 +23,6 @@ pub struct Transformer {
     table: Tensor,    // [2, D]
     config: Config,
     weights: Weights,
-    device: Device,
 }
 
 /// One prompt as the transformer's cross-attentions see it: the keys and values of every block.
@@ -57,7 +56,6 @@ impl Transformer {
             table: table(weights, "scale_shift_table", 2, dim, device)?,
             config,
             weights: weights.clone(),
-            device: device.clone(),
         })
     }
 
@@ -130,20 +128,10 @@ impl Transformer {
         }
         self.weights.check_unchanged()?;
         let m = ops::add(ops::repeat_rows(&embedding, 2)?, &self.table)?;
-        let x = ops::modulate(self.norm_out.forward(&x)?, &m.narrow(1..2)?, &m.narrow(0..1)?)?;
-        let x = self.proj_out.forward(&x)?;
+        x = ops::modulate(self.norm_out.forward(&x)?, &m.narrow(1..2)?, &m.narrow(0..1)?)?;
+        x = self.proj_out.forward(&x)?;
         let tokens = patches.dims()[0];
         let shape = [self.config.out_channels(), frames, height, width];
         (0..text.len()).map(|b| ops::unpatchify(&x.narrow(b * tokens..(b + 1) * tokens)?, shape, patch)).collect()
-    }
-
-    /// The configuration.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// Where the small weights live and, by default, the work is done.
-    pub fn device(&self) -> &Device {
-        &self.device
     }
 }

@@ -6,7 +6,7 @@ use super::resblock::{ResBlock, ResState};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::{CausalConv3d, ChannelNorm, Conv2d, Linear, Tail};
-use crate::ops::{self, KeyValue};
+use crate::ops::{self, Activation, KeyValue};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
@@ -106,7 +106,8 @@ impl Decoder {
             self.weights.check_unchanged()?;
             x = up.forward(x, state)?;
         }
-        let x = self.conv_out.forward(&self.norm_out.forward_silu(&x)?, &mut state.conv_out)?;
+        x = ops::activate(self.norm_out.forward(&x)?, Activation::Silu)?;
+        x = self.conv_out.forward(&x, &mut state.conv_out)?;
         if !x.is_finite() {
             return Err(Error::NotFinite { stage: "VAE decoder", step: None });
         }
