@@ -314,7 +314,7 @@ fn a_long_prompt_is_cut_in_one_calm_line() {
     let output = tiny(&[&prompt, "-o", &scratch.path("a.y4m"), "-t", "1"]);
     succeeds(&output);
     let message = text(&output.stderr);
-    assert!(message.contains("a prompt is too long"), "{message}");
+    assert!(message.contains("the prompt is too long"), "{message}");
     assert!(!message.contains('\u{1b}') && message.lines().all(|line| line.len() < 200), "{message}");
 }
 
