@@ -9,10 +9,8 @@ use std::path::{Path, PathBuf};
 use tokenizers::{ModelWrapper, NormalizedString, Normalizer};
 
 use crate::error::{Error, Result};
+use crate::models::wan::MAX_TEXT_TOKENS;
 use crate::weights::read_regular;
-
-/// The most ids that Wan's text encoder is given for one prompt.
-pub const MAX_TOKENS: usize = 512;
 
 /// The largest tokenizer.json that is read, in bytes; UMT5's has 17 MB.
 const LARGEST_FILE: u64 = 256 << 20;
@@ -57,14 +55,14 @@ impl Tokenizer {
         inner.with_truncation(None).map_err(|e| bad(e.to_string()))?;
         let tokenizer = Self { inner, file: file.to_owned() };
         // An ordinary word goes through every stage once, so that what is broken shows now.
-        tokenizer.encode("word", MAX_TOKENS)?;
-        if tokenizer.encode("", MAX_TOKENS)?.ids.is_empty() {
+        tokenizer.encode("word", MAX_TEXT_TOKENS)?;
+        if tokenizer.encode("", MAX_TEXT_TOKENS)?.ids.is_empty() {
             return Err(bad("it ends a prompt with no end token (</s>)".to_owned()));
         }
         Ok(tokenizer)
     }
 
-    /// Turns a prompt into at most `limit` ids ([`MAX_TOKENS`] for Wan), the end token kept.
+    /// Turns a prompt into at most `limit` ids ([`MAX_TEXT_TOKENS`] for Wan), the end token kept.
     ///
     /// The text is taken as it is: [`clean`](super::clean()) it first. A `limit` below the number of tokens that the file adds
     /// to every prompt counts as that number.
