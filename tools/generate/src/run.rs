@@ -121,7 +121,7 @@ fn request(args: &Args, matches: &ArgMatches) -> Result<Request> {
         steps,
         sampler: args.sampler.map(Into::into),
         guidance: args.guidance,
-        seed: args.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish()),
+        seed: args.seed.unwrap_or_else(|| u64::from(RandomState::new().build_hasher().finish() as u32)),
         ..Request::new(prompt(args.prompt()), prompt(&args.negative_prompt))
     })
 }
