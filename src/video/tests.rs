@@ -68,7 +68,7 @@ fn play(sink: &mut dyn FrameSink, info: VideoInfo, frames: &[Frame]) -> Result<(
     sink.finish()
 }
 
-const TINY: VideoInfo = VideoInfo { width: 2, height: 2, fps: 16 };
+const TINY: VideoInfo = VideoInfo { width: 2, height: 2, fps: 16, frames: 1 };
 
 fn tiny(level: u8) -> Frame {
     Frame::new(2, 2, vec![level; 12]).unwrap()

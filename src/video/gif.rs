@@ -1,0 +1,122 @@
+//! Animated GIF: 256 colours in each frame, chosen for it.
+
+use color_quant::NeuQuant;
+use gif::{AnyExtension, Extension, Repeat};
+
+use super::file::{Encoder, FileSink};
+use super::{Frame, VideoInfo};
+use crate::error::{Error, Result};
+use crate::output::Output;
+
+/// Delays are whole centiseconds, and browsers take 1 for 10.
+const MAX_FPS: u32 = 50;
+/// Colours of a frame.
+const COLOURS: usize = 256;
+/// The quantiser learns from one pixel in so many.
+const SAMPLING: i32 = 3;
+
+/// A sink that writes one animated GIF, which loops without end.
+///
+/// Each frame has a palette of its own (exact if it has at most 256 colours, else learnt by NeuQuant) and is dithered on a
+/// fixed pattern, which does not crawl. Delays are whole hundredths of a second: each frame begins at the hundredth nearest
+/// to its time, so that some last longer than others and the whole is right (16 frames per second: 6, 7, 6, 6, ...). At
+/// most 50 frames per second. A comment is kept in a comment extension, before the frames.
+pub type Gif = FileSink<GifEncoder>;
+
+/// Writes GIF.
+#[derive(Default)]
+pub struct GifEncoder {
+    writer: Option<gif::Encoder<Vec<u8>>>,
+    fps: u32,
+    frames: u64,
+}
+
+impl Encoder for GifEncoder {
+    fn check(&self, info: &VideoInfo) -> Result<()> {
+        if info.fps > MAX_FPS {
+            let why = format!("{} in a GIF; the most that browsers play is {MAX_FPS}", info.fps);
+            return Err(Error::Request { what: "fps", why });
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, info: &VideoInfo, comment: Option<&str>, out: &mut Output) -> Result<()> {
+        let start = || {
+            let mut writer = gif::Encoder::new(Vec::new(), info.width as u16, info.height as u16, &[])?;
+            writer.set_repeat(Repeat::Infinite)?;
+            if let Some(comment) = comment {
+                writer.write_raw_extension(AnyExtension::from(Extension::Comment), &[comment.as_bytes()])?;
+            }
+            Ok::<_, gif::EncodingError>(writer)
+        };
+        self.fps = info.fps;
+        self.writer = Some(start().map_err(|error| out.cannot_encode(error))?);
+        self.drain(out)
+    }
+
+    fn frame(&mut self, frame: &Frame, out: &mut Output) -> Result<()> {
+        let (palette, buffer) = quantise(frame);
+        let delay = self.begin(self.frames + 1) - self.begin(self.frames);
+        self.frames += 1;
+        let picture = gif::Frame {
+            width: frame.width as u16,
+            height: frame.height as u16,
+            delay: delay as u16,
+            palette: Some(palette),
+            buffer: buffer.into(),
+            ..gif::Frame::default()
+        };
+        let writer = self.writer.as_mut().expect("start comes before frame");
+        writer.write_frame(&picture).map_err(|error| out.cannot_encode(error))?;
+        self.drain(out)
+    }
+
+    fn finish(&mut self, out: &mut Output) -> Result<()> {
+        let writer = self.writer.take().expect("start comes before finish");
+        let rest = writer.into_inner().map_err(|error| out.cannot_encode(error))?;
+        out.write(&rest)
+    }
+}
+
+impl GifEncoder {
+    /// When a frame begins, to the nearest centisecond.
+    fn begin(&self, frame: u64) -> u64 {
+        let fps = u64::from(self.fps);
+        (200 * frame + fps) / (2 * fps)
+    }
+
+    fn drain(&mut self, out: &mut Output) -> Result<()> {
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        out.write(writer.get_ref())?;
+        writer.get_mut().clear();
+        Ok(())
+    }
+}
+
+/// A palette of at most 256 colours, `[colours, 3]`, and the index of each pixel.
+fn quantise(frame: &Frame) -> (Vec<u8>, Vec<u8>) {
+    if let Some(exact) = exact(frame) {
+        return exact;
+    }
+    let mut pixels = Vec::with_capacity(4 * frame.width * frame.height);
+    frame.rgb().as_chunks::<3>().0.iter().for_each(|[r, g, b]| pixels.extend([*r, *g, *b, 255]));
+    let palette = NeuQuant::new(SAMPLING, COLOURS, &pixels);
+    let indices = pixels.as_chunks::<4>().0.iter().map(|pixel| palette.index_of(pixel) as u8).collect();
+    (palette.color_map_rgb(), indices)
+}
+
+/// Every colour of the frame, if there are few enough.
+fn exact(frame: &Frame) -> Option<(Vec<u8>, Vec<u8>)> {
+    let pixels = frame.rgb().as_chunks::<3>().0;
+    let mut colours: Vec<[u8; 3]> = Vec::with_capacity(COLOURS + 1);
+    for pixel in pixels {
+        if let Err(place) = colours.binary_search(pixel) {
+            if colours.len() == COLOURS {
+                return None;
+            }
+            colours.insert(place, *pixel);
+        }
+    }
+    let indices = pixels.iter().map(|pixel| colours.partition_point(|colour| colour < pixel) as u8).collect();
+    Some((colours.concat(), indices))
+}
