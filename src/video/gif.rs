@@ -1,23 +1,19 @@
 //! Animated GIF: 256 colours in each frame, chosen for it.
 
-use color_quant::NeuQuant;
 use gif::{AnyExtension, Extension, Repeat};
 
 use super::file::{Encoder, FileSink};
+use super::palette::quantise;
 use super::{Frame, VideoInfo};
 use crate::error::{Error, Result};
 use crate::output::Output;
 
 /// Delays are whole centiseconds, and browsers take 1 for 10.
 const MAX_FPS: u32 = 50;
-/// Colours of a frame.
-const COLOURS: usize = 256;
-/// The quantiser learns from one pixel in so many.
-const SAMPLING: i32 = 3;
 
 /// A sink that writes one animated GIF, which loops without end.
 ///
-/// Each frame has a palette of its own (exact if it has at most 256 colours, else learnt by NeuQuant) and is dithered on a
+/// Each frame has a palette of its own (exact if it has at most 256 colours) and is dithered on a
 /// fixed pattern, which does not crawl. Delays are whole hundredths of a second: each frame begins at the hundredth nearest
 /// to its time, so that some last longer than others and the whole is right (16 frames per second: 6, 7, 6, 6, ...). At
 /// most 50 frames per second. A comment is kept in a comment extension, before the frames.
@@ -55,15 +51,15 @@ impl Encoder for GifEncoder {
     }
 
     fn frame(&mut self, frame: &Frame, out: &mut Output) -> Result<()> {
-        let (palette, buffer) = quantise(frame);
+        let (palette, indices) = quantise(frame.width, &frame.rgb);
         let delay = self.begin(self.frames + 1) - self.begin(self.frames);
         self.frames += 1;
         let picture = gif::Frame {
             width: frame.width as u16,
             height: frame.height as u16,
             delay: delay as u16,
-            palette: Some(palette),
-            buffer: buffer.into(),
+            palette: Some(palette.concat()),
+            buffer: indices.into(),
             ..gif::Frame::default()
         };
         let writer = self.writer.as_mut().expect("start comes before frame");
@@ -91,32 +87,4 @@ impl GifEncoder {
         writer.get_mut().clear();
         Ok(())
     }
-}
-
-/// A palette of at most 256 colours, `[colours, 3]`, and the index of each pixel.
-fn quantise(frame: &Frame) -> (Vec<u8>, Vec<u8>) {
-    if let Some(exact) = exact(frame) {
-        return exact;
-    }
-    let mut pixels = Vec::with_capacity(4 * frame.width * frame.height);
-    frame.rgb().as_chunks::<3>().0.iter().for_each(|[r, g, b]| pixels.extend([*r, *g, *b, 255]));
-    let palette = NeuQuant::new(SAMPLING, COLOURS, &pixels);
-    let indices = pixels.as_chunks::<4>().0.iter().map(|pixel| palette.index_of(pixel) as u8).collect();
-    (palette.color_map_rgb(), indices)
-}
-
-/// Every colour of the frame, if there are few enough.
-fn exact(frame: &Frame) -> Option<(Vec<u8>, Vec<u8>)> {
-    let pixels = frame.rgb().as_chunks::<3>().0;
-    let mut colours: Vec<[u8; 3]> = Vec::with_capacity(COLOURS + 1);
-    for pixel in pixels {
-        if let Err(place) = colours.binary_search(pixel) {
-            if colours.len() == COLOURS {
-                return None;
-            }
-            colours.insert(place, *pixel);
-        }
-    }
-    let indices = pixels.iter().map(|pixel| colours.partition_point(|colour| colour < pixel) as u8).collect();
-    Some((colours.concat(), indices))
 }

@@ -11,6 +11,8 @@ mod gif;
 #[cfg(feature = "mp4")]
 mod mp4;
 mod open;
+#[cfg(feature = "gif")]
+mod palette;
 #[cfg(feature = "png")]
 mod png;
 #[cfg(test)]

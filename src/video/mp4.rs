@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 
 use openh264::OpenH264API;
 use openh264::encoder::{
-    BitRate, Encoder as H264, EncoderConfig, FrameRate, FrameType, IntraFramePeriod, QpRange, RateControlMode, VuiConfig,
+    BitRate, Encoder as H264, EncoderConfig, FrameRate, FrameType, IntraFramePeriod, QpRange, RateControlMode,
+    VuiConfig,
 };
 use openh264::formats::YUVSlices;
 use shiguredo_mp4::boxes::{Avc1Box, AvccBox, MoovBox, SampleEntry, UnknownBox, VisualSampleEntryFields};
@@ -63,7 +64,8 @@ impl Encoder for Mp4Encoder {
         let even = |edge: usize| edge.next_multiple_of(2).max(MIN_EDGE);
         if width % 2 != 0 || height % 2 != 0 || width.min(height) < MIN_EDGE {
             let nearest = format!("{}x{}", even(width), even(height));
-            let why = format!("{width}x{height} in H.264: edges are even, {MIN_EDGE} at least; the nearest is {nearest}");
+            let why =
+                format!("{width}x{height} in H.264: edges are even, {MIN_EDGE} at least; the nearest is {nearest}");
             return Err(Error::Request { what: "size", why });
         }
         if width.max(height) > MAX_LONG_EDGE || width.min(height) > MAX_SHORT_EDGE {
@@ -168,8 +170,8 @@ impl Encoder for Mp4Encoder {
 }
 
 fn config(info: &VideoInfo) -> EncoderConfig {
-    // Only the level follows from this, which tells players how fast they must be.
-    let bitrate = (info.width * info.height) as f64 * f64::from(info.fps.min(60)) * 0.6;
+    // Only the level follows from this, which tells players how fast they must be: more than most clips take.
+    let bitrate = (info.width * info.height) as f64 * f64::from(info.fps.min(60)) * 2.5;
     EncoderConfig::new()
         // This mode holds the quantiser within the range, which is one value; it drops no frame, and is the only such one
         // in which OpenH264 does not print a warning.

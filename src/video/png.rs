@@ -75,13 +75,9 @@ impl FrameSink for PngFolder {
     }
 
     fn frame(&mut self, frame: &Frame) -> Result<()> {
-        let (Some(clip), Some(hidden)) = (&mut self.clip, self.hidden.take()) else {
-            return Err(out_of_order("frame"));
-        };
-        if let Err(error) = clip.check_frame(frame) {
-            self.hidden = Some(hidden);
-            return Err(error);
-        }
+        let clip = self.clip.as_mut().filter(|_| self.hidden.is_some()).ok_or_else(|| out_of_order("frame"))?;
+        clip.check_frame(frame)?;
+        let hidden = self.hidden.take().ok_or_else(|| out_of_order("frame"))?;
         // After an error there is nothing to finish: the hidden folder goes.
         let path = hidden.path.join(name(clip.frames + 1));
         let comment = self.comment.as_deref().filter(|_| clip.frames == 0);
