@@ -16,7 +16,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use clips::{Folder, noisy, play, refused};
+use clips::{Folder, noisy, play, refused, smooth};
 use zoetrope::video::{self, Frame, FrameSink, SinkOptions, VideoInfo, Y4m, Zoom};
 use zoetrope::{Error, Result};
 
@@ -41,7 +41,7 @@ impl Write for Shared {
 fn a_dash_is_y4m_to_the_stream_that_was_given() {
     let stream = Shared::default();
     let options = SinkOptions { stdout: Some(Box::new(stream.clone())), ..SinkOptions::default() };
-    play(&mut video::open(Path::new("-"), options).unwrap(), 16, &[noisy(16, 16, 0)]).unwrap();
+    play(&mut video::open(Path::new("-"), options).unwrap(), 16, &[smooth(16, 16, 0)]).unwrap();
     assert!(stream.0.lock().unwrap().starts_with(b"YUV4MPEG2 W16 H16 F16:1 "));
     assert!(refused(open(Path::new("-")).map(drop), "output").contains("stream"));
 }

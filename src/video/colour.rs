@@ -127,4 +127,33 @@ mod tests {
         assert_eq!(Weights::of_size(1280, 720).one, BT709.one);
         assert_eq!(Weights::of_size(480, 832).one, BT709.one);
     }
+
+    #[cfg(feature = "mp4")]
+    #[test]
+    fn chroma_of_four_pixels_is_the_nearest_to_the_weighted_mean() {
+        let (width, height) = (6, 4);
+        let rgb: Vec<u8> = (0..3 * width * height).map(|i| (i * i * 37 % 256) as u8).collect();
+        let mut picture = Yuv420::default();
+        picture.convert(BT709, width, height, &rgb);
+        assert_eq!((picture.y.len(), picture.cb.len(), picture.cr.len()), (24, 6, 6));
+        for i in 0..6 {
+            let (x, y) = (i % 3 * 2, i / 3 * 2);
+            let [mut r, mut g, mut b] = [0.0; 3];
+            for (column, weight) in [(x.max(1) - 1, 0.125), (x, 0.25), (x + 1, 0.125)] {
+                for row in [y, y + 1] {
+                    let at = 3 * (row * width + column);
+                    let [red, green, blue] = [0, 1, 2].map(|c| weight * f64::from(rgb[at + c]) / 255.0);
+                    (r, g, b) = (r + red, g + green, b + blue);
+                }
+            }
+            let luma = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+            let exact = [128.0 + 224.0 * (b - luma) / 1.8556, 128.0 + 224.0 * (r - luma) / 1.5748];
+            for (code, exact) in [picture.cb[i], picture.cr[i]].into_iter().zip(exact) {
+                assert!((f64::from(code) - exact).abs() <= 0.5 + 1e-9, "sample {i}: {code} for {exact}");
+            }
+        }
+        for (luma, pixel) in picture.y.iter().zip(rgb.as_chunks::<3>().0) {
+            assert_eq!(*luma, BT709.convert(*pixel)[0]);
+        }
+    }
 }

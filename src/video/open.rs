@@ -40,8 +40,8 @@ pub fn formats() -> Vec<&'static str> {
 /// if it ends in a slash, y4m to [`SinkOptions::stdout`] if it is `-`.
 ///
 /// # Errors
-/// [`Error::Request`] if the ending is none that this build can write, or something is there already and not
-/// [`SinkOptions::force`]; [`Error::Io`] if the file cannot be made.
+/// [`Error::Request`](crate::Error::Request) if the ending is none that this build can write, or something is there already and not
+/// [`SinkOptions::force`]; [`Error::Io`](crate::Error::Io) if the file cannot be made.
 pub fn open(path: &Path, options: SinkOptions) -> Result<Box<dyn FrameSink>> {
     if path == Path::new("-") {
         let stdout = options.stdout.ok_or_else(|| refusal(path, "needs a stream to write to, and none was given"))?;
