@@ -100,6 +100,15 @@ impl Device {
         cpu.pool().release();
     }
 
+    /// [`Error::OutOfMemory`] if the budget is below `bytes`.
+    pub(crate) fn expect(&self, bytes: u64) -> Result<()> {
+        let Self::Cpu(cpu) = self;
+        match cpu.pool().budget() {
+            Some(budget) if bytes > budget => Err(Error::OutOfMemory { asked: bytes, budget: Some(budget) }),
+            _ => Ok(()),
+        }
+    }
+
     /// [`Error::Cancelled`] once somebody asked to stop.
     pub(crate) fn check(&self) -> Result<()> {
         if self.cancel().is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }

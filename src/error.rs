@@ -66,15 +66,16 @@ pub enum Error {
         /// Why it cannot be done, with the nearest value that can.
         why: String,
     },
-    /// A buffer does not fit into the memory budget.
+    /// A buffer does not fit into the memory budget, or the system has no more.
     #[error(
-        "out of memory: {asked} bytes asked for, {}; a smaller size or fewer frames need less",
-        budget.map_or("which the system refuses".into(), |budget| format!("the budget is {budget} bytes"))
+        "out of memory: {} asked for, {}; a smaller size or fewer frames need less",
+        human(*asked),
+        budget.map_or("the system has no more".to_owned(), |budget| format!("the budget is {}", human(budget)))
     )]
     OutOfMemory {
         /// Bytes asked for.
         asked: u64,
-        /// Bytes that may be held; none if it was the system that refused.
+        /// Bytes that may be held, if it was the budget that refused.
         budget: Option<u64>,
     },
     /// A stage produced NaN or infinity.
@@ -113,5 +114,14 @@ impl Error {
     /// An [`Error::Config`] about one key of a file.
     pub(crate) fn config(file: &Path, key: &str, why: impl Into<String>) -> Self {
         Self::Config { file: file.to_owned(), key: key.to_owned(), why: why.into() }
+    }
+}
+
+/// Bytes as a person reads them.
+fn human(bytes: u64) -> String {
+    match bytes {
+        0..0x10_0000 => format!("{bytes} bytes"),
+        0x10_0000..0x4000_0000 => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+        _ => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
     }
 }

@@ -141,7 +141,7 @@ impl Partial {
                 Ok(file) => return Ok((Self { path, target, force }, file)),
                 // Another output of this process, or left by a dead one that had the same number.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => {}
-                Err(e) => return Err(Error::io("create", &target)(e)),
+                Err(e) => return Err(cannot_create(&target, e)),
             }
         }
         unreachable!("the hundredth attempt returns")
@@ -151,10 +151,10 @@ impl Partial {
     fn rename(self) -> Result<()> {
         // Whatever took the name since the start is not ours to replace either.
         let renamed = if !self.force && is_there(&self.target) {
-            let why = format!("has come into being meanwhile; the finished video is {}", self.path.display());
+            let why = format!("has come into being meanwhile; what was written is {}", self.path.display());
             Err(refusal(&self.target, &why))
         } else {
-            fs::rename(&self.path, &self.target).map_err(Error::io("rename the finished video", &self.path))
+            fs::rename(&self.path, &self.target).map_err(Error::io("rename the finished file", &self.path))
         };
         if renamed.is_err() {
             std::mem::forget(self);
@@ -178,4 +178,15 @@ fn is_there(path: &Path) -> bool {
 /// An [`Error::Request`] about the output path.
 pub(crate) fn refusal(path: &Path, why: &str) -> Error {
     Error::Request { what: "output", why: format!("{} {why}", path.display()) }
+}
+
+/// The error of making `path`, which says so when the folder around it is what is missing.
+pub(crate) fn cannot_create(path: &Path, error: io::Error) -> Error {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let missing = folder.filter(|folder| error.kind() == io::ErrorKind::NotFound && !folder.exists());
+    let error = missing.map_or(error, |folder| {
+        let why = format!("the folder {} does not exist, make it first", folder.display());
+        io::Error::new(io::ErrorKind::NotFound, why)
+    });
+    Error::io("create", path)(error)
 }

@@ -8,8 +8,9 @@ use std::path::Path;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::{Configs, umt5, wan, wan_vae};
+use crate::request::{Checked, OnProgress, Progress, Prompt, Request};
 use crate::rng;
-use crate::sampler::{Grid, Guidance, Sampler, Schedule, SchedulerConfig, Solver};
+use crate::sampler::{SchedulerConfig, Solver};
 use crate::tensor::Tensor;
 use crate::video::{Frame, FrameSink, VideoInfo};
 use crate::weights::{Checkpoint, Mapping, NameTable, Warning, Weights};
@@ -28,119 +29,6 @@ pub struct Pipeline {
     warnings: Vec<Warning>,
 }
 
-/// What the video should show.
-#[derive(Clone, Debug)]
-pub enum Prompt {
-    /// Text, cleaned and tokenized as the checkpoint's tokenizer.json says.
-    #[cfg(feature = "tokenizer")]
-    Text(String),
-    /// Token ids with the end token, at most 512.
-    Tokens(Vec<u32>),
-}
-
-/// The steps of a run.
-#[derive(Clone, Debug)]
-pub enum Steps {
-    /// A named grid.
-    Schedule {
-        /// Its name.
-        schedule: Schedule,
-        /// How many steps.
-        steps: usize,
-        /// The shift towards noise; the checkpoint's if `None`.
-        shift: Option<f64>,
-    },
-    /// These noise levels, strictly falling, without the final 0; timesteps are 1000 times them, unrounded.
-    Sigmas(Vec<f64>),
-}
-
-/// What to generate. The defaults but for the prompts are Wan's own.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// What the video shows.
-    pub prompt: Prompt,
-    /// What it does not; used where guidance is above 1.
-    pub negative_prompt: Prompt,
-    /// Pixels across: a multiple of the VAE's spatial factor times the transformer's patch (16 for Wan).
-    pub width: usize,
-    /// Pixels down: likewise.
-    pub height: usize,
-    /// Frames: a multiple of the VAE's temporal factor (4 for Wan) plus 1.
-    pub frames: usize,
-    /// Frames a second, for the file; the model does not know it.
-    pub fps: u32,
-    /// The step grid.
-    pub steps: Steps,
-    /// The solver; the one that the checkpoint's scheduler names if `None`.
-    pub sampler: Option<Sampler>,
-    /// Scale of classifier-free guidance; one branch is computed at 1 and below.
-    pub guidance: f32,
-    /// Seed of the noise.
-    pub seed: u64,
-    /// Start from these latents `[C, T, H, W]` (F32, normalised) in place of noise.
-    pub latents: Option<Vec<f32>>,
-}
-
-impl Request {
-    /// Wan's defaults for these prompts: 832x480, 81 frames, 16 fps, 50 steps, guidance 5, seed 0.
-    pub fn new(prompt: Prompt, negative_prompt: Prompt) -> Self {
-        Self {
-            prompt,
-            negative_prompt,
-            width: 832,
-            height: 480,
-            frames: 81,
-            fps: 16,
-            steps: Steps::Schedule { schedule: Schedule::default(), steps: 50, shift: None },
-            sampler: None,
-            guidance: 5.0,
-            seed: 0,
-            latents: None,
-        }
-    }
-}
-
-/// How far a run is.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Progress {
-    /// A stage loads its weights: "text encoder", "transformer", "VAE decoder".
-    Loading(&'static str),
-    /// A prompt was longer than the model reads.
-    PromptCut {
-        /// Which of the prompts, counted from 0: the prompt, then the negative one.
-        prompt: usize,
-        /// What was cut off its end.
-        text: String,
-    },
-    /// So many sampling steps are done.
-    Step {
-        /// Done.
-        done: usize,
-        /// Of these.
-        total: usize,
-    },
-    /// So many frames are decoded.
-    Frame {
-        /// Done.
-        done: usize,
-        /// Of these.
-        total: usize,
-    },
-}
-
-/// A callback that is told of progress. To stop a run, use the device's [`Cancel`](crate::Cancel).
-pub type OnProgress<'a> = &'a mut dyn FnMut(Progress);
-
-/// A request that was held against the checkpoint.
-struct Checked {
-    /// `[C, T, H, W]` of the latent.
-    latent: [usize; 4],
-    grid: Grid,
-    sampler: Sampler,
-    guidance: Guidance,
-}
-
 impl Pipeline {
     /// Opens a checkpoint folder in the diffusers layout.
     ///
@@ -148,6 +36,12 @@ impl Pipeline {
     /// [`Error::Io`], [`Error::Checkpoint`] or [`Error::Config`] if something is missing, malformed or not supported.
     pub fn open(folder: impl AsRef<Path>, mapping: Mapping) -> Result<Self> {
         let checkpoint = Checkpoint::open(folder.as_ref(), mapping)?;
+        for component in ["scheduler", "text_encoder", "transformer", "vae"] {
+            let file = checkpoint.config_path(component);
+            if matches!(file.try_exists(), Ok(false)) {
+                return Err(Error::file(&file, "is missing; the checkpoint is not complete, fetch it again"));
+            }
+        }
         let configs = Configs::read(&checkpoint)?;
         let scheduler = SchedulerConfig::open(&checkpoint.config_path("scheduler"), checkpoint.class("scheduler"))?;
         let mut warnings = Vec::new();
@@ -179,7 +73,23 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Request`] naming the field and the nearest value that can be done.
     pub fn check(&self, request: &Request) -> Result<()> {
-        self.checked(request).map(drop)
+        request.check(&self.configs, &self.scheduler).map(drop)
+    }
+
+    /// Holds the least memory that a run could do with against the device's budget: the transformer's hidden state
+    /// twice and the decoder's last layer before and after a convolution. More is needed; less never is.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], and as [`check`](Self::check).
+    pub fn check_memory(&self, device: &Device, request: &Request) -> Result<()> {
+        let Checked { latent, guidance, .. } = request.check(&self.configs, &self.scheduler)?;
+        let Configs { transformer, vae, .. } = &self.configs;
+        let tokens = latent[1..].iter().product::<usize>() / transformer.patch_volume();
+        let hidden = tokens * (1 + usize::from(guidance.needs_uncond())) * transformer.inner_dim();
+        let channels = vae.decoder_width() / vae.dim_mult.last().copied().unwrap_or(1) * vae.dim_mult[0];
+        let frames = request.frames.min(vae.temporal_factor());
+        let video = request.width * request.height * frames * channels;
+        device.expect(2 * size_of::<f32>() as u64 * hidden.max(video) as u64)
     }
 
     /// The shape `[C, T, H, W]` of the latent of a request.
@@ -187,7 +97,7 @@ impl Pipeline {
     /// # Errors
     /// As [`check`](Self::check).
     pub fn latent_shape(&self, request: &Request) -> Result<[usize; 4]> {
-        Ok(self.checked(request)?.latent)
+        Ok(request.check(&self.configs, &self.scheduler)?.latent)
     }
 
     /// Generates a video: [`sample`](Self::sample), then [`decode`](Self::decode) into `sink`.
@@ -211,7 +121,7 @@ impl Pipeline {
     /// [`Error::Request`], [`Error::Checkpoint`], [`Error::Tokenizer`], [`Error::NotFinite`], [`Error::OutOfMemory`],
     /// [`Error::Cancelled`].
     pub fn sample(&self, device: &Device, request: &Request, progress: OnProgress) -> Result<Tensor> {
-        let Checked { latent, grid, sampler, guidance } = self.checked(request)?;
+        let Checked { latent, grid, sampler, guidance } = request.check(&self.configs, &self.scheduler)?;
         let mut prompts = vec![&request.prompt];
         if guidance.needs_uncond() {
             prompts.push(&request.negative_prompt);
@@ -337,60 +247,4 @@ impl Pipeline {
         };
         prompts.iter().enumerate().map(ids).collect()
     }
-
-    fn checked(&self, request: &Request) -> Result<Checked> {
-        let Configs { transformer, vae, .. } = &self.configs;
-        let (factor, scale) = (vae.temporal_factor(), vae.spatial_factor());
-        let [pt, ph, pw] = transformer.patch_size;
-        for (what, pixels, unit) in [("width", request.width, scale * pw), ("height", request.height, scale * ph)] {
-            if pixels == 0 || pixels % unit != 0 {
-                let nearest = pixels.saturating_add(unit / 2) / unit * unit;
-                let why = format!("{pixels} is no multiple of {unit}; the nearest is {}", nearest.max(unit));
-                return Err(Error::Request { what, why });
-            }
-            if pixels > MAX_PIXELS {
-                return Err(Error::Request { what, why: format!("{pixels} is above {MAX_PIXELS}") });
-            }
-        }
-        let frames = request.frames;
-        let unit = factor * pt;
-        let whole = frames > 0 && (frames - 1).is_multiple_of(factor) && ((frames - 1) / factor + 1).is_multiple_of(pt);
-        if !whole {
-            // Latent frames come in multiples of the patch; of latent frames, the first is one frame, the rest `factor`.
-            let first = factor * (pt - 1) + 1;
-            let nearest = frames.saturating_sub(first).saturating_add(unit / 2) / unit * unit + first;
-            let why = format!(
-                "{frames} is not one of {first}, {}, {}, ...; the nearest is {nearest}",
-                first + unit,
-                first + 2 * unit
-            );
-            return Err(Error::Request { what: "frames", why });
-        }
-        if frames > MAX_FRAMES {
-            return Err(Error::Request { what: "frames", why: format!("{frames} is above {MAX_FRAMES}") });
-        }
-        if request.fps == 0 {
-            return Err(Error::Request { what: "fps", why: "it must be at least 1".into() });
-        }
-        let latent_frames = (frames - 1) / factor + 1;
-        let latent = [transformer.in_channels, latent_frames, request.height / scale, request.width / scale];
-        transformer.check_grid([latent_frames / pt, latent[2] / ph, latent[3] / pw])?;
-        if let Some(latents) = request.latents.as_ref().filter(|l| l.len() != latent.iter().product::<usize>()) {
-            let why = format!("{} values given, this size needs {latent:?}", latents.len());
-            return Err(Error::Request { what: "latents", why });
-        }
-        if request.latents.as_ref().is_some_and(|latents| latents.iter().any(|value| !value.is_finite())) {
-            return Err(Error::Request { what: "latents", why: "some are not finite numbers".into() });
-        }
-        let grid = match &request.steps {
-            Steps::Schedule { schedule, steps, shift } => schedule.grid(&self.scheduler, *steps, *shift)?,
-            Steps::Sigmas(sigmas) => Grid::custom(sigmas, None)?,
-        };
-        let sampler = request.sampler.unwrap_or(self.scheduler.sampler());
-        Ok(Checked { latent, grid, sampler, guidance: Guidance::new(request.guidance)? })
-    }
 }
-
-/// Larger sides and longer videos are mistakes; the bound keeps all arithmetic on sizes far from overflow.
-const MAX_PIXELS: usize = 16_384;
-const MAX_FRAMES: usize = 100_001;

@@ -56,8 +56,12 @@ impl Pool {
     /// A block of at least `len` floats with unspecified contents.
     pub fn take(&self, len: usize) -> Result<Vec<Line>> {
         let lines = len.div_ceil(LINE);
-        let bytes = lines as u64 * LINE_BYTES;
+        let bytes = (lines as u64).saturating_mul(LINE_BYTES);
         let mut state = self.lock();
+        // A kept block never breaks the budget: live and kept together stay below what was live once.
+        if self.budget.is_some_and(|budget| state.stats.live.saturating_add(bytes) > budget) {
+            return Err(Error::OutOfMemory { asked: bytes, budget: self.budget });
+        }
         let best = (state.kept.iter().enumerate())
             .filter(|(_, block)| block.len() >= lines && block.len() <= 2 * lines)
             .min_by_key(|(_, block)| block.len())
@@ -74,13 +78,9 @@ impl Pool {
             }
         };
         let used = held.as_ref().map_or(bytes, |block| bytes_of(block));
-        let live = state.stats.live + used;
-        if let Some(budget) = self.budget.filter(|&budget| live > budget) {
-            return Err(Error::OutOfMemory { asked: bytes, budget: Some(budget) });
-        }
         let before = state.stats.high_water;
-        state.stats.live = live;
-        state.stats.high_water = before.max(live);
+        state.stats.live += used;
+        state.stats.high_water = before.max(state.stats.live);
         state.trim();
         drop(state);
         match held {
@@ -111,6 +111,11 @@ impl Pool {
         let mut state = self.lock();
         state.kept.clear();
         state.stats.kept = 0;
+    }
+
+    /// The most bytes that may be in use.
+    pub fn budget(&self) -> Option<u64> {
+        self.budget
     }
 
     /// The present figures.

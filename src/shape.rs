@@ -34,9 +34,17 @@ impl Shape {
         self.rank
     }
 
-    /// The number of elements.
+    /// The number of elements, at most `usize::MAX`.
     pub fn numel(&self) -> usize {
-        self.dims().iter().product()
+        self.dims().iter().fold(1, |product, &dim| product.saturating_mul(dim))
+    }
+
+    /// The number of elements, if no product of some axes is more than memory could hold in F32.
+    ///
+    /// What is made has passed this, an empty axis beside very long ones included: arithmetic on its axes is safe.
+    pub(crate) fn checked_numel(&self) -> Option<usize> {
+        let span = self.dims().iter().try_fold(size_of::<f32>(), |product, &dim| product.checked_mul(dim.max(1)));
+        span.filter(|&span| isize::try_from(span).is_ok()).map(|_| self.numel())
     }
 
     /// The length of the last axis, 1 for a scalar.

@@ -38,7 +38,8 @@ impl Tensor {
     pub(crate) fn uninit(device: &Device, shape: impl Into<Shape>) -> Result<Self> {
         let shape = shape.into();
         let Device::Cpu(cpu) = device;
-        let block = cpu.pool().take(shape.numel())?;
+        let numel = shape.checked_numel().ok_or(Error::OutOfMemory { asked: u64::MAX, budget: None })?;
+        let block = cpu.pool().take(numel)?;
         Ok(Self { shape, start: 0, buffer: Arc::new(Buffer { block, device: device.clone() }) })
     }
 
@@ -58,7 +59,7 @@ impl Tensor {
     /// [`Error::Shape`] if `values` are not as many as `shape` holds, [`Error::OutOfMemory`] beyond the budget.
     pub fn from_slice(device: &Device, shape: impl Into<Shape>, values: &[f32]) -> Result<Self> {
         let shape = shape.into();
-        if values.len() != shape.numel() {
+        if shape.checked_numel() != Some(values.len()) {
             let right = [values.len()].into();
             return Err(Error::Shape { op: "from_slice", left: shape, right, why: "as many values as elements" });
         }
@@ -113,7 +114,7 @@ impl Tensor {
     /// [`Error::Shape`] if the number of elements differs.
     pub fn reshape(mut self, shape: impl Into<Shape>) -> Result<Self> {
         let shape = shape.into();
-        if shape.numel() != self.shape.numel() {
+        if shape.checked_numel() != Some(self.shape.numel()) {
             return Err(Error::Shape { op: "reshape", left: self.shape, right: shape, why: "as many elements" });
         }
         self.shape = shape;
@@ -165,6 +166,17 @@ mod tests {
         assert!(Arc::ptr_eq(&x.buffer, &rows.buffer));
         assert!(x.narrow(3..5).is_err());
         assert!(x.reshape([5]).is_err());
+    }
+
+    #[test]
+    fn sizes_past_all_memory_are_refused() {
+        let device = Device::cpu().unwrap();
+        for shape in [[usize::MAX, 2, 1], [1 << 40, 1 << 40, 0], [0, usize::MAX, usize::MAX]] {
+            assert!(matches!(Tensor::zeros(&device, shape), Err(Error::OutOfMemory { .. })));
+            assert!(matches!(Tensor::from_slice(&device, shape, &[]), Err(Error::Shape { .. })));
+            assert!(matches!(iota(&[0]).reshape(shape), Err(Error::Shape { .. })));
+        }
+        assert!(Tensor::zeros(&device, [0, 1 << 20]).is_ok());
     }
 
     #[test]

@@ -154,9 +154,9 @@ fn a_transformer_wants_text_of_its_own() {
     let (c, b) = (load("c"), load("b"));
     let latent = Tensor::zeros(&device, [16, 1, 2, 2]).unwrap();
     assert!(matches!(b.forward(&latent, 1.0, &[]), Err(Error::Shape { .. })));
-    let of_c = c.context(&Tensor::zeros(&device, [2, c.config().text_dim]).unwrap()).unwrap();
+    let of_c = c.context(&Tensor::zeros(&device, [2, 48]).unwrap()).unwrap();
     assert!(matches!(b.forward(&latent, 1.0, &[&of_c]), Err(Error::Shape { .. })));
-    let of_b = b.context(&Tensor::zeros(&device, [2, b.config().text_dim]).unwrap()).unwrap();
+    let of_b = b.context(&Tensor::zeros(&device, [2, 32]).unwrap()).unwrap();
     assert!(b.forward(&latent, 1.0, &[&of_b]).is_ok());
     // The channels are the model's.
     let misfit = Tensor::zeros(&device, [4, 1, 2, 2]).unwrap();

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use zoetrope::text::{MAX_TOKENS, Tokenizer, clean};
+use zoetrope::models::wan::MAX_TEXT_TOKENS;
+use zoetrope::text::{Tokenizer, clean};
 
 #[derive(Deserialize)]
 struct Case {
@@ -46,12 +47,12 @@ fn compare(tokenizer: &Path, expected: impl Fn(&Case) -> &[u32]) {
         assert_eq!(tokens.ids, expected, "{:?}", case.input);
         assert_eq!(tokens.cut, None);
 
-        let tokens = tokenizer.encode(&case.input, MAX_TOKENS).unwrap();
-        if expected.len() <= MAX_TOKENS {
+        let tokens = tokenizer.encode(&case.input, MAX_TEXT_TOKENS).unwrap();
+        if expected.len() <= MAX_TEXT_TOKENS {
             assert_eq!(tokens.ids, expected, "{:?}", case.input);
             assert_eq!(tokens.cut, None);
         } else {
-            assert_eq!(tokens.ids, [&expected[..MAX_TOKENS - 1], &[1]].concat());
+            assert_eq!(tokens.ids, [&expected[..MAX_TEXT_TOKENS - 1], &[1]].concat());
             let cut = tokens.cut.unwrap();
             assert!(!cut.is_empty() && case.input.ends_with(&cut), "{cut:?}");
         }
@@ -99,7 +100,7 @@ fn truncation_and_padding_in_the_file_change_nothing() {
 fn the_cut_is_named() {
     let tokenizer = Tokenizer::from_file(fixture("tokenizer.json")).unwrap();
     let prompt = "the red fox walks over snow";
-    let whole = tokenizer.encode(prompt, MAX_TOKENS).unwrap().ids;
+    let whole = tokenizer.encode(prompt, MAX_TEXT_TOKENS).unwrap().ids;
     assert_eq!(whole.len(), 7, "one piece a word, and the end");
     let tokens = tokenizer.encode(prompt, 5).unwrap();
     assert_eq!(tokens.ids, [&whole[..4], &[1]].concat());
@@ -118,6 +119,6 @@ fn the_cut_is_named() {
 fn an_empty_prompt_is_the_end_token() {
     for name in ["tokenizer.json", "tokenizer_older.json"] {
         let tokenizer = Tokenizer::from_file(fixture(name)).unwrap();
-        assert_eq!(tokenizer.encode(&clean(" \n\u{a0}"), MAX_TOKENS).unwrap().ids, [1]);
+        assert_eq!(tokenizer.encode(&clean(" \n\u{a0}"), MAX_TEXT_TOKENS).unwrap().ids, [1]);
     }
 }

@@ -57,7 +57,7 @@ pub use embedding::embedding;
 pub use exec::{Exec, Level, LevelError};
 pub use gemm::{Activation, linear};
 pub use layout::{channels_first, channels_last, interleave_frames, patchify, unpatchify, upsample_nearest};
-pub use norm::{channel_norm, channel_norm_silu, layer_norm, rms_norm};
+pub use norm::{channel_norm, layer_norm, rms_norm};
 pub use probe::probe;
 pub use rope::rope;
 pub use stored::Stored;

@@ -1,40 +1,36 @@
-//! Normalisations of rows, in place. Statistics are sums of 32 lanes in f32; what follows them, once a row, is in f64.
+//! Normalisations of rows. Statistics are sums of 32 lanes in f32; what follows them, once a row, is in f64.
 
 use crate::Exec;
-use crate::math;
 use crate::simd::{Kernel, LANES, Simd};
 use crate::tasks::{pieces, rows_of_a_task};
 
 /// `x / sqrt(mean(x^2) + eps) * weight` for each row of `weight.len()` numbers (Zhang and Sennrich, 2019).
-pub fn rms_norm(exec: Exec, x: &mut [f32], weight: &[f32], eps: f32) {
-    rows(exec, x, weight.len(), |x| exec.run(Scale { x, weight, factor: RootMeanSquare(eps), then: Identity }));
+pub fn rms_norm(exec: Exec, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+    let factor = RootMeanSquare(eps);
+    rows(exec, x, weight.len(), out, |x, out| exec.run(Scale { x, weight, factor, out }));
 }
 
 /// `x / max(|x|_2, 1e-12) * sqrt(C) * gamma` for each row of C = `gamma.len()` numbers: the norm of Wan's VAE.
-pub fn channel_norm(exec: Exec, x: &mut [f32], gamma: &[f32]) {
-    rows(exec, x, gamma.len(), |x| exec.run(Scale { x, weight: gamma, factor: Length, then: Identity }));
-}
-
-/// `silu` of [`channel_norm`] in one pass over memory.
-pub fn channel_norm_silu(exec: Exec, x: &mut [f32], gamma: &[f32]) {
-    rows(exec, x, gamma.len(), |x| exec.run(Scale { x, weight: gamma, factor: Length, then: Silu }));
+pub fn channel_norm(exec: Exec, x: &[f32], gamma: &[f32], out: &mut [f32]) {
+    rows(exec, x, gamma.len(), out, |x, out| exec.run(Scale { x, weight: gamma, factor: Length, out }));
 }
 
 /// `(x - mean) / sqrt(variance + eps)` for each row of `width` numbers, biased variance, then `* weight + bias` of `affine`
 /// (Ba, Kiros and Hinton, 2016).
-pub fn layer_norm(exec: Exec, x: &mut [f32], width: usize, affine: Option<(&[f32], &[f32])>, eps: f32) {
+pub fn layer_norm(exec: Exec, x: &[f32], width: usize, affine: Option<(&[f32], &[f32])>, eps: f32, out: &mut [f32]) {
     if let Some((weight, bias)) = affine {
         assert_eq!((weight.len(), bias.len()), (width, width), "a weight and a bias for each of a row");
     }
-    rows(exec, x, width, |x| match affine {
-        Some((weight, bias)) => exec.run(LayerNorm { x, width, eps, then: Affine { weight, bias } }),
-        None => exec.run(LayerNorm { x, width, eps, then: Identity }),
+    rows(exec, x, width, out, |x, out| match affine {
+        Some((weight, bias)) => exec.run(LayerNorm { x, width, eps, then: Affine { weight, bias }, out }),
+        None => exec.run(LayerNorm { x, width, eps, then: Identity, out }),
     });
 }
 
-fn rows(exec: Exec, x: &mut [f32], width: usize, task: impl Fn(&mut [f32]) + Sync) {
+fn rows(exec: Exec, x: &[f32], width: usize, out: &mut [f32], task: impl Fn(&[f32], &mut [f32]) + Sync) {
     assert!(width > 0 && x.len().is_multiple_of(width), "{} numbers in rows of {width}", x.len());
-    pieces(exec, x, rows_of_a_task(width), |_, x| task(x));
+    assert_eq!(x.len(), out.len(), "a normed number for each number");
+    pieces(exec, out, rows_of_a_task(width), |at, out| task(&x[at..at + out.len()], out));
 }
 
 /// What a row is multiplied by, from the sum of its squares.
@@ -81,16 +77,6 @@ impl Then for Identity {
 }
 
 #[derive(Clone, Copy)]
-struct Silu;
-
-impl Then for Silu {
-    #[inline(always)]
-    fn apply<S: Simd>(self, s: S, x: S::V, _: usize) -> S::V {
-        math::silu(s, x)
-    }
-}
-
-#[derive(Clone, Copy)]
 struct Affine<'a> {
     weight: &'a [f32],
     bias: &'a [f32],
@@ -112,42 +98,41 @@ fn load_at<S: Simd>(s: S, row: &[f32], at: usize) -> S::V {
     }
 }
 
-/// Rows times a factor of their own, times one weight, then something.
-struct Scale<'a, F, T> {
-    x: &'a mut [f32],
+/// Rows times a factor of their own, times one weight.
+struct Scale<'a, F> {
+    x: &'a [f32],
     weight: &'a [f32],
     factor: F,
-    then: T,
+    out: &'a mut [f32],
 }
 
-impl<F: Factor, T: Then> Kernel for Scale<'_, F, T> {
+impl<F: Factor> Kernel for Scale<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { x, weight, factor, then } = self;
-        for row in x.chunks_exact_mut(weight.len()) {
+        let Self { x, weight, factor, out } = self;
+        for (row, out) in x.chunks_exact(weight.len()).zip(out.chunks_exact_mut(weight.len())) {
             let [_, squares] = sums(s, row, 0.0);
             let factor = s.splat(factor.of(squares, weight.len()) as f32);
-            let (eights, rest) = row.as_chunks_mut::<LANES>();
+            let ((eights, rest), (out, out_rest)) = (row.as_chunks::<LANES>(), out.as_chunks_mut::<LANES>());
             let start_of_rest = LANES * eights.len();
-            for (i, eight) in eights.iter_mut().enumerate() {
-                let normed = s.load(eight) * factor * load_at(s, weight, LANES * i);
-                s.store(then.apply(s, normed, LANES * i), eight);
+            for (i, (eight, out)) in eights.iter().zip(out).enumerate() {
+                s.store(s.load(eight) * factor * load_at(s, weight, LANES * i), out);
             }
             if !rest.is_empty() {
-                let normed = s.load_partial(rest) * factor * load_at(s, weight, start_of_rest);
-                s.store_partial(then.apply(s, normed, start_of_rest), rest);
+                s.store_partial(s.load_partial(rest) * factor * load_at(s, weight, start_of_rest), out_rest);
             }
         }
     }
 }
 
 struct LayerNorm<'a, T> {
-    x: &'a mut [f32],
+    x: &'a [f32],
     width: usize,
     eps: f32,
     then: T,
+    out: &'a mut [f32],
 }
 
 impl<T: Then> Kernel for LayerNorm<'_, T> {
@@ -155,8 +140,8 @@ impl<T: Then> Kernel for LayerNorm<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { x, width, eps, then } = self;
-        for row in x.chunks_exact_mut(width) {
+        let Self { x, width, eps, then, out } = self;
+        for (row, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
             // The first mean may be off by its rounding. Distances to it are all but exact, and their mean is what it
             // is off by: so the result is good to the last digits of the distances however far from zero the row is.
             let near = (sums(s, row, 0.0)[0] / width as f64) as f32;
@@ -164,15 +149,15 @@ impl<T: Then> Kernel for LayerNorm<'_, T> {
             let deviation = (squares - distances * distances + f64::from(eps)).sqrt();
             let (near, off) = (s.splat(near), s.splat(distances as f32));
             let factor = s.splat((1.0 / deviation) as f32);
-            let (eights, rest) = row.as_chunks_mut::<LANES>();
+            let ((eights, rest), (out, out_rest)) = (row.as_chunks::<LANES>(), out.as_chunks_mut::<LANES>());
             let start_of_rest = LANES * eights.len();
-            for (i, eight) in eights.iter_mut().enumerate() {
+            for (i, (eight, out)) in eights.iter().zip(out).enumerate() {
                 let normed = (s.load(eight) - near - off) * factor;
-                s.store(then.apply(s, normed, LANES * i), eight);
+                s.store(then.apply(s, normed, LANES * i), out);
             }
             if !rest.is_empty() {
                 let normed = (s.load_partial(rest) - near - off) * factor;
-                s.store_partial(then.apply(s, normed, start_of_rest), rest);
+                s.store_partial(then.apply(s, normed, start_of_rest), out_rest);
             }
         }
     }

@@ -16,7 +16,7 @@ impl RmsNorm {
         Ok(Self { weight: vector(weights, "weight", width, device)?, eps })
     }
 
-    pub fn forward(&self, x: Tensor) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         ops::rms_norm(x, &self.weight, self.eps)
     }
 }
@@ -37,7 +37,7 @@ impl LayerNorm {
         Self { affine: None, eps }
     }
 
-    pub fn forward(&self, x: Tensor) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         ops::layer_norm(x, self.affine.as_ref().map(|(weight, bias)| (weight, bias)), self.eps)
     }
 }
@@ -52,12 +52,7 @@ impl ChannelNorm {
         Ok(Self { gamma: vector(weights, "gamma", channels, device)? })
     }
 
-    pub fn forward(&self, x: Tensor) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         ops::channel_norm(x, &self.gamma)
-    }
-
-    /// `silu(norm(x))`.
-    pub fn forward_silu(&self, x: Tensor) -> Result<Tensor> {
-        ops::channel_norm_silu(x, &self.gamma)
     }
 }

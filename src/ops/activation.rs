@@ -1,5 +1,6 @@
 use zoetrope_kernels::{self as kernels, Activation};
 
+use super::finished;
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -9,12 +10,11 @@ use crate::tensor::Tensor;
 /// `x` of any shape. SiLU is `x * sigmoid(x)`; GELU is its tanh form (Hendrycks and Gimpel, arXiv 1606.08415).
 ///
 /// # Errors
-/// [`Cancelled`](crate::Error::Cancelled), [`OutOfMemory`](crate::Error::OutOfMemory) if a shared `x` must be copied.
+/// Those of all ops.
 pub fn activate(mut x: Tensor, activation: Activation) -> Result<Tensor> {
     let device = x.device().clone();
     match &device {
         Device::Cpu(cpu) => kernels::activate(cpu.exec(), x.data_mut()?, activation),
     }
-    device.check()?;
-    Ok(x)
+    finished(x)
 }

@@ -1,6 +1,6 @@
 use zoetrope_kernels as kernels;
 
-use super::{check, check_row_vector};
+use super::{check, check_row_vector, finished};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -15,7 +15,7 @@ pub fn add(mut x: Tensor, y: &Tensor) -> Result<Tensor> {
     match &device {
         Device::Cpu(cpu) => kernels::add(cpu.exec(), x.data_mut()?, y.data()),
     }
-    Ok(x)
+    finished(x)
 }
 
 /// `x * y`, element by element; shapes equal.
@@ -28,7 +28,7 @@ pub fn mul(mut x: Tensor, y: &Tensor) -> Result<Tensor> {
     match &device {
         Device::Cpu(cpu) => kernels::mul(cpu.exec(), x.data_mut()?, y.data()),
     }
-    Ok(x)
+    finished(x)
 }
 
 /// `x * scale + shift` with one scale and one shift for each position of the last axis.
@@ -44,7 +44,7 @@ pub fn affine(mut x: Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
     match &device {
         Device::Cpu(cpu) => kernels::affine(cpu.exec(), x.data_mut()?, scale.data(), shift.data()),
     }
-    Ok(x)
+    finished(x)
 }
 
 /// Every element limited to `low..=high`.
@@ -57,5 +57,5 @@ pub fn clamp(mut x: Tensor, low: f32, high: f32) -> Result<Tensor> {
     match &device {
         Device::Cpu(cpu) => kernels::clamp(cpu.exec(), x.data_mut()?, low, high),
     }
-    Ok(x)
+    finished(x)
 }

@@ -1,6 +1,6 @@
 use zoetrope_kernels as kernels;
 
-use super::check;
+use super::{check, finished};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -44,8 +44,7 @@ impl KeyValue {
 /// the number of their keys; result shaped as `q`. Online softmax after Milakov and Gimelshein (arXiv 1805.02867).
 ///
 /// # Errors
-/// [`Shape`](crate::Error::Shape), [`Cancelled`](crate::Error::Cancelled),
-/// [`OutOfMemory`](crate::Error::OutOfMemory).
+/// [`Shape`](crate::Error::Shape) naming the operands that do not fit.
 pub fn attention(q: &Tensor, branches: &[KeyValue], heads: usize, scale: f32) -> Result<Tensor> {
     const OP: &str = "attention";
     let width = q.shape().last();
@@ -99,6 +98,5 @@ pub fn attention(q: &Tensor, branches: &[KeyValue], heads: usize, scale: f32) ->
             }
         }
     }
-    q.device().check()?;
-    Ok(out)
+    finished(out)
 }

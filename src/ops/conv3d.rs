@@ -1,6 +1,6 @@
 use zoetrope_kernels as kernels;
 
-use super::{check, four};
+use super::{check, finished, four};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -24,8 +24,7 @@ pub struct Conv3dParams {
 /// Cross-correlation, as everywhere in this field; accumulates in F32; no patch matrix is formed.
 ///
 /// # Errors
-/// [`Shape`](crate::Error::Shape), [`Cancelled`](crate::Error::Cancelled),
-/// [`OutOfMemory`](crate::Error::OutOfMemory).
+/// [`Shape`](crate::Error::Shape) naming the operands that do not fit.
 pub fn conv3d(
     x: &Tensor,
     tail: Option<&Tensor>,
@@ -57,6 +56,7 @@ pub fn conv3d(
         width.saturating_add(pad[2]).saturating_add(pad[3]),
     ];
     let reaches = padded[0] >= kt && padded[1] >= kh && padded[2] >= kw && !stride.contains(&0);
+    let reaches = reaches && !padded.contains(&usize::MAX);
     check(reaches, OP, padded.into(), w.shape(), "the padded input holds the kernel and strides are not zero")?;
     let shape = kernels::Conv3d {
         frames,
@@ -78,6 +78,5 @@ pub fn conv3d(
             kernels::conv3d(cpu.exec(), &shape, x.data(), tail, w.stored(), bias, out.data_mut()?);
         }
     }
-    x.device().check()?;
-    Ok(out)
+    finished(out)
 }

@@ -1,6 +1,6 @@
 use zoetrope_kernels as kernels;
 
-use super::check;
+use super::{check, finished};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -23,5 +23,5 @@ pub fn embedding(device: &Device, table: &Weight, ids: &[u32]) -> Result<Tensor>
     match device {
         Device::Cpu(cpu) => kernels::embedding(cpu.exec(), table.stored(), width, ids, out.data_mut()?),
     }
-    Ok(out)
+    finished(out)
 }

@@ -1,6 +1,6 @@
 use zoetrope_kernels as kernels;
 
-use super::{check, four};
+use super::{check, finished, four};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -19,7 +19,7 @@ pub fn interleave_frames(x: &Tensor) -> Result<Tensor> {
     match x.device() {
         Device::Cpu(cpu) => kernels::interleave_frames(cpu.exec(), x.data(), shape, out.data_mut()?),
     }
-    Ok(out)
+    finished(out)
 }
 
 /// A copy of the last `count` frames of `before` followed by `x`; fewer if there are not so many.
@@ -54,5 +54,5 @@ pub fn last_frames(before: Option<&Tensor>, x: &Tensor, count: usize) -> Result<
             rest.copy_from_slice(&x.data()[x.shape().numel() - rest.len()..]);
         }
     }
-    Ok(out)
+    finished(out)
 }

@@ -1,6 +1,6 @@
 use zoetrope_kernels as kernels;
 
-use super::check;
+use super::{check, finished};
 use crate::device::Device;
 use crate::error::Result;
 use crate::shape::Shape;
@@ -19,7 +19,7 @@ pub fn channels_last(x: &Tensor) -> Result<Tensor> {
         Device::Cpu(_) if x.shape().numel() == 0 => {}
         Device::Cpu(cpu) => kernels::channels_last(cpu.exec(), x.data(), x.dims()[0], out.data_mut()?),
     }
-    Ok(out)
+    finished(out)
 }
 
 /// `[.., C]` to `[C, ..]`.
@@ -35,7 +35,7 @@ pub fn channels_first(x: &Tensor) -> Result<Tensor> {
         Device::Cpu(_) if x.shape().numel() == 0 => {}
         Device::Cpu(cpu) => kernels::channels_first(cpu.exec(), x.data(), x.shape().last(), out.data_mut()?),
     }
-    Ok(out)
+    finished(out)
 }
 
 /// The rows of `x` over and over.
@@ -46,7 +46,7 @@ pub fn channels_first(x: &Tensor) -> Result<Tensor> {
 /// [`Shape`](crate::Error::Shape) if `x` is no matrix.
 pub fn repeat_rows(x: &Tensor, times: usize) -> Result<Tensor> {
     check(x.shape().rank() == 2, "repeat_rows", x.shape(), [times], "x is [L, D]")?;
-    let mut out = Tensor::uninit(x.device(), [times * x.dims()[0], x.dims()[1]])?;
+    let mut out = Tensor::uninit(x.device(), [x.dims()[0].saturating_mul(times), x.dims()[1]])?;
     match x.device() {
         Device::Cpu(_) => {
             if x.shape().numel() > 0 {
@@ -54,5 +54,5 @@ pub fn repeat_rows(x: &Tensor, times: usize) -> Result<Tensor> {
             }
         }
     }
-    Ok(out)
+    finished(out)
 }

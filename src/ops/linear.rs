@@ -1,6 +1,6 @@
 use zoetrope_kernels::{self as kernels, Activation};
 
-use super::check;
+use super::{check, finished};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -11,8 +11,7 @@ use crate::weights::Weight;
 /// `x` `[.., K]`, `w` `[N, K]` in any storage type, `bias` `N` values, result `[.., N]`. Accumulates in F32.
 ///
 /// # Errors
-/// [`Shape`](crate::Error::Shape), [`Cancelled`](crate::Error::Cancelled),
-/// [`OutOfMemory`](crate::Error::OutOfMemory).
+/// [`Shape`](crate::Error::Shape) naming the operands that do not fit.
 pub fn linear(x: &Tensor, w: &Weight, bias: Option<&Tensor>, activation: Activation) -> Result<Tensor> {
     let fits = w.shape().rank() == 2 && x.shape().rank() >= 1 && w.shape().last() == x.shape().last();
     check(fits, "linear", x.shape(), w.shape(), "x is [.., K] and the weight [N, K]")?;
@@ -27,6 +26,5 @@ pub fn linear(x: &Tensor, w: &Weight, bias: Option<&Tensor>, activation: Activat
             kernels::linear(cpu.exec(), x.data(), w.stored(), rows, k, n, bias, activation, out.data_mut()?);
         }
     }
-    x.device().check()?;
-    Ok(out)
+    finished(out)
 }

@@ -2,6 +2,9 @@
 //!
 //! Layout is channels-last: tokens are `[L, D]`, video is `[T, H, W, C]`. Ops that take their first tensor by value
 //! write in place when nobody else holds its buffer. An op runs where its first tensor lives.
+//!
+//! Besides the errors that each op names, all give [`Error::Cancelled`] once their device was asked to stop and
+//! [`Error::OutOfMemory`] where their result, or the copy of a shared tensor, does not fit the device's budget.
 
 mod activation;
 mod arithmetic;
@@ -26,7 +29,7 @@ pub use frames::{interleave_frames, last_frames};
 pub use layout::{channels_first, channels_last, repeat_rows};
 pub use linear::linear;
 pub use modulate::{gated_add, gated_add_rows, modulate};
-pub use norm::{channel_norm, channel_norm_silu, layer_norm, rms_norm};
+pub use norm::{channel_norm, layer_norm, rms_norm};
 pub use patch::{patchify, unpatchify};
 pub use rope::rope;
 pub use upsample::upsample_nearest;
@@ -46,6 +49,12 @@ fn check_row_vector(op: &'static str, x: &Tensor, vector: &Tensor) -> Result<()>
     let width = x.shape().last();
     let fits = x.shape().rank() >= 1 && width > 0 && vector.shape().numel() == width;
     check(fits, op, x.shape(), vector.shape(), "one value for each position of a last axis that is not empty")
+}
+
+/// An op's result, unless somebody asked to stop: then the kernel returned early and not all of it is written.
+fn finished(out: Tensor) -> Result<Tensor> {
+    out.device().check()?;
+    Ok(out)
 }
 
 /// The axes of a rank-4 tensor.

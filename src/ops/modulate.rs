@@ -1,6 +1,6 @@
 use zoetrope_kernels as kernels;
 
-use super::{check, check_row_vector};
+use super::{check, check_row_vector, finished};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -18,7 +18,7 @@ pub fn modulate(mut x: Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor>
     match &device {
         Device::Cpu(cpu) => kernels::modulate(cpu.exec(), x.data_mut()?, scale.data(), shift.data()),
     }
-    Ok(x)
+    finished(x)
 }
 
 /// `x + y * gate`: a residual branch with its learned gate.
@@ -50,5 +50,5 @@ pub fn gated_add_rows(mut x: Tensor, first: usize, y: &Tensor, gate: &Tensor) ->
             kernels::gated_add(cpu.exec(), rows, y.data(), gate.data());
         }
     }
-    Ok(x)
+    finished(x)
 }

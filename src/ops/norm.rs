@@ -1,6 +1,6 @@
 use zoetrope_kernels as kernels;
 
-use super::{check, check_row_vector};
+use super::{check, check_row_vector, finished};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -11,13 +11,13 @@ use crate::tensor::Tensor;
 ///
 /// # Errors
 /// [`Shape`](crate::Error::Shape) if `weight` does not have `D` values.
-pub fn rms_norm(mut x: Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
-    check_row_vector("rms_norm", &x, weight)?;
-    let device = x.device().clone();
-    match &device {
-        Device::Cpu(cpu) => kernels::rms_norm(cpu.exec(), x.data_mut()?, weight.data(), eps),
+pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
+    check_row_vector("rms_norm", x, weight)?;
+    let mut out = Tensor::uninit(x.device(), x.shape())?;
+    match x.device() {
+        Device::Cpu(cpu) => kernels::rms_norm(cpu.exec(), x.data(), weight.data(), eps, out.data_mut()?),
     }
-    Ok(x)
+    finished(out)
 }
 
 /// `(x - mean) / sqrt(variance + eps)` over the last axis, then `* weight + bias` if there is an affine part.
@@ -26,21 +26,21 @@ pub fn rms_norm(mut x: Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
 ///
 /// # Errors
 /// [`Shape`](crate::Error::Shape) if the affine part does not have `D` values.
-pub fn layer_norm(mut x: Tensor, affine: Option<(&Tensor, &Tensor)>, eps: f32) -> Result<Tensor> {
+pub fn layer_norm(x: &Tensor, affine: Option<(&Tensor, &Tensor)>, eps: f32) -> Result<Tensor> {
     let width = x.shape().last();
     check(x.shape().rank() >= 1 && width > 0, "layer_norm", x.shape(), [width], "a last axis that is not empty")?;
     if let Some((weight, bias)) = affine {
-        check_row_vector("layer_norm", &x, weight)?;
-        check_row_vector("layer_norm", &x, bias)?;
+        check_row_vector("layer_norm", x, weight)?;
+        check_row_vector("layer_norm", x, bias)?;
     }
-    let device = x.device().clone();
-    match &device {
+    let mut out = Tensor::uninit(x.device(), x.shape())?;
+    match x.device() {
         Device::Cpu(cpu) => {
             let affine = affine.map(|(weight, bias)| (weight.data(), bias.data()));
-            kernels::layer_norm(cpu.exec(), x.data_mut()?, width, affine, eps);
+            kernels::layer_norm(cpu.exec(), x.data(), width, affine, eps, out.data_mut()?);
         }
     }
-    Ok(x)
+    finished(out)
 }
 
 /// `x / max(|x|, 1e-12) * sqrt(C) * gamma` over the last axis: the norm of Wan's VAE.
@@ -50,24 +50,11 @@ pub fn layer_norm(mut x: Tensor, affine: Option<(&Tensor, &Tensor)>, eps: f32) -
 ///
 /// # Errors
 /// [`Shape`](crate::Error::Shape) if `gamma` does not have `C` values.
-pub fn channel_norm(mut x: Tensor, gamma: &Tensor) -> Result<Tensor> {
-    check_row_vector("channel_norm", &x, gamma)?;
-    let device = x.device().clone();
-    match &device {
-        Device::Cpu(cpu) => kernels::channel_norm(cpu.exec(), x.data_mut()?, gamma.data()),
+pub fn channel_norm(x: &Tensor, gamma: &Tensor) -> Result<Tensor> {
+    check_row_vector("channel_norm", x, gamma)?;
+    let mut out = Tensor::uninit(x.device(), x.shape())?;
+    match x.device() {
+        Device::Cpu(cpu) => kernels::channel_norm(cpu.exec(), x.data(), gamma.data(), out.data_mut()?),
     }
-    Ok(x)
-}
-
-/// `silu(`[`channel_norm`]`(x, gamma))` in one pass.
-///
-/// # Errors
-/// As [`channel_norm`].
-pub fn channel_norm_silu(mut x: Tensor, gamma: &Tensor) -> Result<Tensor> {
-    check_row_vector("channel_norm_silu", &x, gamma)?;
-    let device = x.device().clone();
-    match &device {
-        Device::Cpu(cpu) => kernels::channel_norm_silu(cpu.exec(), x.data_mut()?, gamma.data()),
-    }
-    Ok(x)
+    finished(out)
 }

@@ -1,8 +1,9 @@
 use zoetrope_kernels as kernels;
 
-use super::{check, four};
+use super::{check, finished, four};
 use crate::device::Device;
 use crate::error::Result;
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// Cuts a latent into patches, one row each.
@@ -15,14 +16,13 @@ use crate::tensor::Tensor;
 pub fn patchify(x: &Tensor, patch: [usize; 3]) -> Result<Tensor> {
     let shape = four("patchify", x, "x is [C, T, H, W]")?;
     let [c, t, h, w] = shape;
-    let whole = patch.iter().zip([t, h, w]).all(|(&p, axis)| p > 0 && axis % p == 0);
-    check(whole, "patchify", x.shape(), patch, "every axis is a multiple of the patch")?;
+    check(is_whole([t, h, w], patch), "patchify", x.shape(), patch, "every axis is a multiple of the patch")?;
     let [pt, ph, pw] = patch;
     let mut out = Tensor::uninit(x.device(), [(t / pt) * (h / ph) * (w / pw), c * pt * ph * pw])?;
     match x.device() {
         Device::Cpu(cpu) => kernels::patchify(cpu.exec(), x.data(), shape, patch, out.data_mut()?),
     }
-    Ok(out)
+    finished(out)
 }
 
 /// Puts patches back in their places.
@@ -35,13 +35,19 @@ pub fn patchify(x: &Tensor, patch: [usize; 3]) -> Result<Tensor> {
 pub fn unpatchify(x: &Tensor, shape: [usize; 4], patch: [usize; 3]) -> Result<Tensor> {
     let [c, t, h, w] = shape;
     let [pt, ph, pw] = patch;
-    let whole = patch.iter().zip([t, h, w]).all(|(&p, axis)| p > 0 && axis % p == 0);
-    check(whole, "unpatchify", shape.into(), patch, "every axis is a multiple of the patch")?;
+    let elements = Shape::from(shape).checked_numel() == Some(x.shape().numel());
+    check(elements, "unpatchify", x.shape(), shape, "as many elements")?;
+    check(is_whole([t, h, w], patch), "unpatchify", shape.into(), patch, "every axis is a multiple of the patch")?;
     let expected = [(t / pt) * (h / ph) * (w / pw), c * pt * ph * pw];
     check(x.dims() == expected, "unpatchify", x.shape(), expected, "a row for each patch")?;
     let mut out = Tensor::uninit(x.device(), shape)?;
     match x.device() {
         Device::Cpu(cpu) => kernels::unpatchify(cpu.exec(), x.data(), shape, patch, out.data_mut()?),
     }
-    Ok(out)
+    finished(out)
+}
+
+/// Whether the axes consist of whole patches, at least one.
+fn is_whole(axes: [usize; 3], patch: [usize; 3]) -> bool {
+    axes.iter().zip(patch).all(|(&axis, p)| axis > 0 && p > 0 && axis.is_multiple_of(p))
 }

@@ -1,6 +1,6 @@
 use zoetrope_kernels as kernels;
 
-use super::check;
+use super::{check, finished};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -16,12 +16,12 @@ pub fn rope(mut x: Tensor, heads: usize, cos: &Tensor, sin: &Tensor) -> Result<T
     check(cos.shape() == sin.shape(), "rope", cos.shape(), sin.shape(), "tables of one shape")?;
     let half = cos.shape().last();
     let rows = cos.shape().rows();
-    let fits =
-        heads * half > 0 && x.shape().last() == heads * half * 2 && rows > 0 && x.shape().rows().is_multiple_of(rows);
+    let fits = half > 0 && heads.checked_mul(2 * half) == Some(x.shape().last()) && x.shape().last() > 0;
+    let fits = fits && rows > 0 && x.shape().rows().is_multiple_of(rows);
     check(fits, "rope", x.shape(), cos.shape(), "tables are [L, head_dim / 2] and x [B * L, heads * head_dim]")?;
     let device = x.device().clone();
     match &device {
         Device::Cpu(cpu) => kernels::rope(cpu.exec(), x.data_mut()?, heads, 2 * half, cos.data(), sin.data()),
     }
-    Ok(x)
+    finished(x)
 }

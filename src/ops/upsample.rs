@@ -1,6 +1,6 @@
 use zoetrope_kernels as kernels;
 
-use super::{check, four};
+use super::{check, finished, four};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -15,9 +15,9 @@ pub fn upsample_nearest(x: &Tensor, factor: [usize; 2]) -> Result<Tensor> {
     let shape = four("upsample_nearest", x, "x is [T, H, W, C]")?;
     check(!factor.contains(&0), "upsample_nearest", x.shape(), factor, "factors are not zero")?;
     let ([t, h, w, c], [fh, fw]) = (shape, factor);
-    let mut out = Tensor::uninit(x.device(), [t, fh * h, fw * w, c])?;
+    let mut out = Tensor::uninit(x.device(), [t, h.saturating_mul(fh), w.saturating_mul(fw), c])?;
     match x.device() {
         Device::Cpu(cpu) => kernels::upsample_nearest(cpu.exec(), x.data(), shape, fh, fw, out.data_mut()?),
     }
-    Ok(out)
+    finished(out)
 }

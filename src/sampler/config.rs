@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::Sampler;
 use super::schedule::MAX_SHIFT;
 use crate::error::{Error, Result};
-use crate::weights::json as files;
+use crate::weights::json;
 
 /// The key of the class.
 const CLASS: &str = "_class_name";
@@ -101,14 +101,15 @@ impl SchedulerConfig {
     /// is the one that diffusers takes.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read; [`Error::Config`] if the two files name different classes, otherwise as
-    /// [`Self::parse`].
+    /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is no regular file, too long or not JSON,
+    /// [`Error::Config`] if the two files name different classes, otherwise as [`Self::parse`].
     pub fn open(file: &Path, class: Option<&str>) -> Result<Self> {
-        let mut keys = files::read_object(file)?;
+        let mut keys = json::read_object(file)?;
         if let Some(class) = class {
             let named = keys.entry(CLASS).or_insert_with(|| class.into());
             if named != class {
-                let why = format!("is {}, model_index.json says {class}: take both from one checkpoint", shown(named));
+                let found = json::short(named);
+                let why = format!("is {found}, model_index.json says {class}: take both from one checkpoint");
                 return Err(Error::config(file, CLASS, why));
             }
         }
@@ -122,8 +123,8 @@ impl SchedulerConfig {
     ///
     /// # Errors
     /// [`Error::Config`] if the class, a key or a value is not one that this engine implements.
-    pub fn parse(json: &str, file: &Path) -> Result<Self> {
-        let keys: Map<String, Value> = serde_json::from_str(json)
+    pub fn parse(text: &str, file: &Path) -> Result<Self> {
+        let keys: Map<String, Value> = serde_json::from_str(text)
             .map_err(|e| Error::file(file, format!("not a scheduler configuration in JSON: {e}")))?;
         Self::from_keys(&keys, file)
     }
@@ -133,7 +134,7 @@ impl SchedulerConfig {
         let named = keys.get(CLASS).unwrap_or(&Value::Null);
         let Some(class) = known.into_iter().find(|class| named == class.name()) else {
             let names = known.map(SchedulerClass::name).join(" or ");
-            return Err(Error::config(file, CLASS, format!("expected {names}, found {}", shown(named))));
+            return Err(Error::config(file, CLASS, format!("expected {names}, found {}", json::short(named))));
         };
 
         let rules = class.rules();
@@ -141,7 +142,7 @@ impl SchedulerConfig {
             let value = keys.get(*key).unwrap_or(default);
             if !same(value, supported) {
                 let absent = if keys.contains_key(*key) { "" } else { " (the class's default: the key is absent)" };
-                let why = format!("a Wan checkpoint has {supported} here, found {}{absent}", shown(value));
+                let why = format!("a Wan checkpoint has {supported} here, found {}{absent}", json::short(value));
                 return Err(Error::config(file, key, why));
             }
         }
@@ -162,7 +163,7 @@ impl SchedulerConfig {
         let shift = match keys.get(key) {
             None => 1.0,
             Some(value) => value.as_f64().filter(|s| *s > 0.0 && *s <= MAX_SHIFT).ok_or_else(|| {
-                let why = format!("expected a number above 0 and at most {MAX_SHIFT}, found {}", shown(value));
+                let why = format!("expected a number above 0 and at most {MAX_SHIFT}, found {}", json::short(value));
                 Error::config(file, key, why)
             })?,
         };
@@ -193,14 +194,5 @@ fn same(a: &Value, b: &Value) -> bool {
     match (a.as_f64(), b.as_f64()) {
         (Some(a), Some(b)) => a == b,
         _ => a == b,
-    }
-}
-
-/// A value for a message, cut to a line.
-fn shown(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(80) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
     }
 }

@@ -4,4 +4,4 @@ mod clean;
 mod tokenizer;
 
 pub use clean::clean;
-pub use tokenizer::{MAX_TOKENS, Tokenizer, Tokens};
+pub use tokenizer::{Tokenizer, Tokens};

@@ -9,10 +9,8 @@ use std::path::{Path, PathBuf};
 use tokenizers::{ModelWrapper, NormalizedString, Normalizer};
 
 use crate::error::{Error, Result};
-use crate::weights::json as files;
-
-/// The most ids that Wan's text encoder is given for one prompt.
-pub const MAX_TOKENS: usize = 512;
+use crate::models::wan::MAX_TEXT_TOKENS;
+use crate::weights::read_regular;
 
 /// The largest tokenizer.json that is read, in bytes; UMT5's has 17 MB.
 const LARGEST_FILE: u64 = 256 << 20;
@@ -39,12 +37,12 @@ impl Tokenizer {
     /// Reads a tokenizer.json; its sections on truncation and padding are passed over.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is no file or too large, [`Error::Tokenizer`] if it is malformed, holds another model than a
-    /// unigram one, or adds no end token.
+    /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is no regular file or too long,
+    /// [`Error::Tokenizer`] if it is malformed, holds another model than a unigram one, or adds no end token.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let file = path.as_ref();
         let bad = |why: String| Error::Tokenizer { file: file.to_owned(), why: format!("{why}; {REMEDY}") };
-        let bytes = files::bytes(file, LARGEST_FILE)?;
+        let bytes = read_regular(file, LARGEST_FILE)?;
         check::check(&bytes).map_err(bad)?;
         let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(&bytes)).map_err(bad)?;
         if !matches!(inner.get_model(), ModelWrapper::Unigram(_)) {
@@ -57,17 +55,20 @@ impl Tokenizer {
         inner.with_truncation(None).map_err(|e| bad(e.to_string()))?;
         let tokenizer = Self { inner, file: file.to_owned() };
         // An ordinary word goes through every stage once, so that what is broken shows now.
-        tokenizer.encode("word", MAX_TOKENS)?;
-        if tokenizer.encode("", MAX_TOKENS)?.ids.is_empty() {
+        tokenizer.encode("word", MAX_TEXT_TOKENS)?;
+        if tokenizer.encode("", MAX_TEXT_TOKENS)?.ids.is_empty() {
             return Err(bad("it ends a prompt with no end token (</s>)".to_owned()));
         }
         Ok(tokenizer)
     }
 
-    /// Turns a prompt into at most `limit` ids ([`MAX_TOKENS`] for Wan), the end token kept.
+    /// Turns a prompt into at most `limit` ids ([`MAX_TEXT_TOKENS`] for Wan), the end token kept.
     ///
     /// The text is taken as it is: [`clean`](super::clean()) it first. A `limit` below the number of tokens that the file adds
-    /// to every prompt counts as that number. Errors: [`Error::Tokenizer`] if the file does not cover the text.
+    /// to every prompt counts as that number.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if the file does not cover the text.
     pub fn encode(&self, text: &str, limit: usize) -> Result<Tokens> {
         let encoding = guarded(|| self.inner.encode(text, true)).map_err(|why| {
             let why = format!("it cannot encode {:?}: {why}; {REMEDY}", excerpt(text));

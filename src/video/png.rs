@@ -9,7 +9,7 @@ use png::{BitDepth, ColorType, Encoder};
 use super::apng::COMMENT;
 use super::{Clip, Frame, FrameSink, VideoInfo, out_of_order};
 use crate::error::{Error, Result};
-use crate::output::refusal;
+use crate::output::{cannot_create, refusal};
 
 /// The most frames whose names still sort in time order.
 const MAX_FRAMES: usize = 99_999;
@@ -37,13 +37,16 @@ impl PngFolder {
         let made = match fs::create_dir(path) {
             Ok(()) => true,
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
-            Err(e) => return Err(Error::io("create", path)(e)),
+            Err(e) => return Err(cannot_create(path, e)),
         };
         if !made && !path.is_dir() {
             return Err(refusal(path, "exists and is not a folder"));
         }
-        if !force && fs::read_dir(path).map_err(Error::io("read", path))?.next().is_some() {
-            return Err(refusal(path, "is not empty; choose another folder, or replace its frames with --force"));
+        if !force && let Some(entry) = fs::read_dir(path).map_err(Error::io("read", path))?.next() {
+            let held = entry.map(|entry| entry.file_name().display().to_string()).unwrap_or_default();
+            let why =
+                format!("is not empty, it holds {held}; choose another folder, or replace its frames with --force");
+            return Err(refusal(path, &why));
         }
         let hidden = Hidden::create(path, made)?;
         Ok(Self { folder: path.to_owned(), hidden: Some(hidden), clip: None, comment: None })

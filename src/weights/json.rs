@@ -1,14 +1,13 @@
 //! JSON files of a checkpoint: small, of limited size, with errors that name the key.
 
 use std::fmt;
-use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::mapped::open_regular;
+use super::mapped::read_regular;
 use super::shown;
 use crate::error::{Error, Result};
 
@@ -17,19 +16,9 @@ const MAX_CONFIG: u64 = 1 << 20;
 /// An index has a line of some hundred bytes for each tensor.
 const MAX_INDEX: u64 = 10 << 20;
 
-/// The bytes of a file of at most `limit` bytes.
-pub(crate) fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = open_regular(path)?.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
-    if read as u64 > limit {
-        return Err(Error::file(path, format!("is longer than the {limit} bytes that such a file may have")));
-    }
-    Ok(bytes)
-}
-
 /// The text of a file of at most `limit` bytes.
 fn text(path: &Path, limit: u64) -> Result<String> {
-    let bytes = bytes(path, limit)?;
+    let bytes = read_regular(path, limit)?;
     if bytes.is_empty() {
         return Err(Error::file(path, "is empty"));
     }

@@ -129,6 +129,16 @@ pub(super) fn open_regular(path: &Path) -> Result<File> {
     File::open(path).map_err(Error::io("open", path))
 }
 
+/// All bytes of a regular file that may have at most `limit` of them.
+pub(crate) fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = open_regular(path)?.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
+    if read as u64 > limit {
+        return Err(Error::file(path, format!("is longer than the {limit} bytes that such a file may have")));
+    }
+    Ok(bytes)
+}
+
 /// Maps the first `len` bytes of a file.
 #[allow(unsafe_code, reason = "a file can only be mapped by an unsafe call; see below for what upholds it")]
 fn map_all(file: &File, len: u64) -> io::Result<Mmap> {

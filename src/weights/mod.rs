@@ -20,6 +20,7 @@ use std::sync::Arc;
 use component::Component;
 pub use folder::Checkpoint;
 pub use mapped::Mapping;
+pub(crate) use mapped::read_regular;
 pub use names::{NameTable, Warning};
 pub use weight::Weight;
 
@@ -126,22 +127,6 @@ impl Weights {
     pub fn table(&self, name: &str, rows: usize, width: usize) -> Result<Vec<f32>> {
         let same = |found: &[usize]| names::same_but_ones(found, Shape::new(&[rows, width]));
         self.fitting(name, &[rows, width], same).map(|weight| weight.to_vec())
-    }
-
-    /// As [`Self::matrix`], `None` when there is no such tensor.
-    ///
-    /// # Errors
-    /// As [`Self::matrix`], but for a tensor that is not there.
-    pub fn optional_matrix(&self, name: &str, dims: &[usize]) -> Result<Option<Weight>> {
-        self.contains(name).then(|| self.matrix(name, dims)).transpose()
-    }
-
-    /// As [`Self::vector`], `None` when there is no such tensor.
-    ///
-    /// # Errors
-    /// As [`Self::vector`], but for a tensor that is not there.
-    pub fn optional_vector(&self, name: &str, len: usize) -> Result<Option<Vec<f32>>> {
-        self.contains(name).then(|| self.vector(name, len)).transpose()
     }
 
     fn fitting(&self, name: &str, dims: &[usize], fits: impl FnOnce(&[usize]) -> bool) -> Result<Weight> {

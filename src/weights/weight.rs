@@ -5,7 +5,6 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use half::{bf16, f16};
 use zoetrope_kernels::Stored;
 
 use super::mapped::Bytes;
@@ -44,7 +43,7 @@ impl Weight {
     /// [`Error::Checkpoint`] when `bytes` is not of the length that `dtype` and `shape` ask for.
     pub fn from_bytes(name: impl Into<String>, dtype: DType, shape: impl Into<Shape>, bytes: Vec<u8>) -> Result<Self> {
         let (name, shape) = (name.into(), shape.into());
-        let takes = shape.dims().iter().try_fold(dtype.size(), |product, &dim| product.checked_mul(dim));
+        let takes = shape.checked_numel().and_then(|numel| numel.checked_mul(dtype.size()));
         if takes != Some(bytes.len()) {
             let takes = takes.map_or_else(|| "more bytes than there are addresses".into(), |n| format!("{n} bytes"));
             let why = format!("{dtype} {shape} takes {takes}, {} were given", bytes.len());
@@ -97,7 +96,7 @@ impl Weight {
     ///
     /// # Panics
     /// If `dims` does not hold the same number of elements.
-    pub fn reshaped(&self, dims: &[usize]) -> Self {
+    pub(crate) fn reshaped(&self, dims: &[usize]) -> Self {
         let shape = Shape::new(dims);
         assert_eq!(shape.numel(), self.shape.numel(), "{}: {} as {shape}", self.name(), self.shape);
         Self { shape, ..self.clone() }
@@ -107,7 +106,7 @@ impl Weight {
     ///
     /// # Panics
     /// If there is no axis, or `range` is not within it.
-    pub fn rows(&self, range: Range<usize>) -> Self {
+    pub(crate) fn rows(&self, range: Range<usize>) -> Self {
         let mut dims = self.shape.dims().to_vec();
         assert!(range.start <= range.end && range.end <= dims[0], "{}: rows {range:?} of {}", self.name(), self.shape);
         let row = self.bytes().len() / dims[0].max(1);
@@ -127,12 +126,9 @@ impl Weight {
 
     /// A widened copy of all elements, for small vectors and tables.
     pub fn to_vec(&self) -> Vec<f32> {
-        let bytes = self.bytes();
-        match self.dtype {
-            DType::F32 => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-            DType::F16 => bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect(),
-            DType::BF16 => bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32()).collect(),
-        }
+        let mut values = vec![0.0; self.shape.numel()];
+        self.stored().widen(0..values.len(), &mut values);
+        values
     }
 }
 

@@ -214,11 +214,6 @@ pub fn channel_norm(x: &[f32], gamma: &[f32]) -> Vec<f64> {
     })
 }
 
-/// silu([`channel_norm`]).
-pub fn channel_norm_silu(x: &[f32], gamma: &[f32]) -> Vec<f64> {
-    channel_norm(x, gamma).into_iter().map(silu_one).collect()
-}
-
 /// x * (1 + scale) + shift over rows of `scale.len()`.
 pub fn modulate(x: &[f32], scale: &[f32], shift: &[f32]) -> Vec<f64> {
     by_row(x, scale.len(), |row| {

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::common::cases::{Attention, BiasKind, Channels, Conv3d, Interleave, Linear, Patches, Rope, Rows, Upsample};
+use super::common::cases::{
+    Attention, BiasKind, Channels, Conv3d, Embedding, Interleave, Linear, Patches, Rope, Rows, Upsample,
+};
 use super::common::data::{Fill, Storage};
 use super::common::reference::{Act, Conv3dSizes};
 use super::{heavy, layout, rows};
@@ -114,6 +116,11 @@ proptest! {
     #[test]
     fn any_rope(case in rope()) {
         rows::rope(&case);
+    }
+
+    #[test]
+    fn any_embedding(vocab in 1usize..40, width in 1usize..70, ids in 0usize..20, storage in storage()) {
+        layout::embedding(&Embedding { vocab, width, ids, storage });
     }
 
     #[test]

@@ -7,7 +7,7 @@ use zoetrope_kernels as kernels;
 use super::common::cases::{EXTREMES, ROPE, ROWS, Rope, Rows};
 use super::common::compare::Limit;
 use super::common::reference::{self as r, Act};
-use super::{NEVER, activation, in_place, judge, levels};
+use super::{NEVER, activation, in_place, into, judge, levels};
 
 const EPS: f32 = 1e-6;
 
@@ -18,25 +18,19 @@ const ONE: Limit = Limit { relative_l2: 1e-7, max_abs: 1.2e-7, terms: 0.0 };
 
 pub fn norms(case: &Rows) {
     let (x, w, b) = (case.x(), case.scale(), case.shift());
+    let (x, w, b, width, eps) = (&x[..], &w[..], &b[..], case.width, f64::from(EPS));
     let norm = |name: &str, want: Vec<f64>, limit, run: &(dyn Fn(kernels::Exec, &mut [f32]) + Sync)| {
-        judge(&(name, case), &want, case.width, limit, |exec| in_place(&x, |x| run(exec, x)));
+        judge(&(name, case), &want, width, limit, |exec| into(x.len(), |out| run(exec, out)));
     };
-    norm("rms_norm", r::rms_norm(&x, &w, EPS.into()), NORM, &|exec, x| kernels::rms_norm(exec, x, &w, EPS));
-    norm("layer_norm", r::layer_norm(&x, case.width, None, EPS.into()), NORM, &|exec, x| {
-        kernels::layer_norm(exec, x, case.width, None, EPS);
+    norm("rms_norm", r::rms_norm(x, w, eps), NORM, &|exec, out| kernels::rms_norm(exec, x, w, EPS, out));
+    norm("layer_norm", r::layer_norm(x, width, None, eps), NORM, &|exec, out| {
+        kernels::layer_norm(exec, x, width, None, EPS, out);
     });
-    norm(
-        "layer_norm, affine",
-        r::layer_norm(&x, case.width, Some((&w, &b)), EPS.into()),
-        NORM.of_terms(1.0),
-        &|exec, x| {
-            kernels::layer_norm(exec, x, case.width, Some((&w, &b)), EPS);
-        },
-    );
-    norm("channel_norm", r::channel_norm(&x, &w), NORM, &|exec, x| kernels::channel_norm(exec, x, &w));
-    norm("channel_norm_silu", r::channel_norm_silu(&x, &w), NORM.times(2.0), &|exec, x| {
-        kernels::channel_norm_silu(exec, x, &w);
+    let affine = Some((w, b));
+    norm("layer_norm, affine", r::layer_norm(x, width, affine, eps), NORM.of_terms(1.0), &|exec, out| {
+        kernels::layer_norm(exec, x, width, affine, EPS, out);
     });
+    norm("channel_norm", r::channel_norm(x, w), NORM, &|exec, out| kernels::channel_norm(exec, x, w, out));
 }
 
 pub fn elementwise(case: &Rows) {
@@ -116,10 +110,15 @@ fn nan_is_passed_on() {
                 }
             };
             let y = vec![1.0; 3 * width];
-            run("rms_norm", true, &|x| kernels::rms_norm(exec, x, &ones, EPS));
-            run("layer_norm", true, &|x| kernels::layer_norm(exec, x, width, None, EPS));
-            run("channel_norm", true, &|x| kernels::channel_norm(exec, x, &ones));
-            run("channel_norm_silu", true, &|x| kernels::channel_norm_silu(exec, x, &ones));
+            let norm = |name: &str, norm: &dyn Fn(&[f32], &mut [f32])| {
+                run(name, true, &|x| {
+                    let from = x.to_vec();
+                    norm(&from, x);
+                });
+            };
+            norm("rms_norm", &|x, out| kernels::rms_norm(exec, x, &ones, EPS, out));
+            norm("layer_norm", &|x, out| kernels::layer_norm(exec, x, width, None, EPS, out));
+            norm("channel_norm", &|x, out| kernels::channel_norm(exec, x, &ones, out));
             run("modulate", false, &|x| kernels::modulate(exec, x, &ones, &ones));
             run("gated_add", false, &|x| kernels::gated_add(exec, x, &y, &ones));
             run("add", false, &|x| kernels::add(exec, x, &y));
@@ -141,7 +140,7 @@ fn stop_is_obeyed() {
         // Many tasks; one that is alone runs whatever the flag says.
         let mut x = vec![2.0; 1 << 20];
         kernels::activate(exec, &mut x, kernels::Activation::Silu);
-        kernels::rms_norm(exec, &mut x, &[3.0; 16], EPS);
+        kernels::rms_norm(exec, &vec![1.0; 1 << 20], &[3.0; 16], EPS, &mut x);
         assert!(x.iter().all(|&v| v == 2.0), "{level:?}");
     }
 }

@@ -75,7 +75,7 @@ impl Encoder {
             self.weights.check_unchanged()?;
             x = layer.forward(x, &buckets, &self.config)?;
         }
-        self.final_norm.forward(x)
+        self.final_norm.forward(&x)
     }
 }
 
@@ -105,12 +105,12 @@ impl Layer {
 
     /// `x` `[L, D]`. Scores are not scaled: T5 folds the scale into its initialisation.
     fn forward(&self, x: Tensor, buckets: &Buckets, config: &Config) -> Result<Tensor> {
-        let h = self.norm1.forward(x.clone())?;
+        let h = self.norm1.forward(&x)?;
         let bias = AttentionBias::PerHead(buckets.bias(&self.positions, config.num_heads, x.device())?);
         let keys = KeyValue { bias, ..KeyValue::new(self.k.forward(&h)?, self.v.forward(&h)?) };
         let y = ops::attention(&self.q.forward(&h)?, &[keys], config.num_heads, 1.0)?;
         let x = ops::add(x, &self.o.forward(&y)?)?;
-        let h = self.norm2.forward(x.clone())?;
+        let h = self.norm2.forward(&x)?;
         let gate = self.wi_0.forward_with(&h, Activation::GeluTanh)?;
         ops::add(x, &self.wo.forward(&ops::mul(gate, &self.wi_1.forward(&h)?)?)?)
     }

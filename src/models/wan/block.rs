@@ -1,6 +1,7 @@
 //! One transformer block: self-attention, cross-attention, feed-forward.
 
 use super::Config;
+use super::embed::Rope;
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::{LayerNorm, Linear, Mlp, RmsNorm, table};
@@ -37,18 +38,18 @@ impl Block {
     /// `x` `[B * S, D]`, `time` `[6, D]`, `text` the keys and values of each of the B branches.
     pub fn forward(&self, x: Tensor, time: &Tensor, rope: &Rope, text: &[KeyValue]) -> Result<Tensor> {
         let m = Modulation::new(&self.table, time)?;
-        let h = ops::modulate(self.norm1.forward(x.clone())?, &m.scale_attn, &m.shift_attn)?;
+        let h = ops::modulate(self.norm1.forward(&x)?, &m.scale_attn, &m.shift_attn)?;
         let x = ops::gated_add(x, &self.self_attn.forward_self(&h, rope, text.len())?, &m.gate_attn)?;
         drop(h);
         let h = match &self.norm2 {
-            Some(norm) => norm.forward(x.clone())?,
+            Some(norm) => norm.forward(&x)?,
             None => x.clone(),
         };
         let y = self.cross_attn.forward_cross(&h, text)?;
         drop(h);
         let x = ops::add(x, &y)?;
         drop(y);
-        let h = ops::modulate(self.norm3.forward(x.clone())?, &m.scale_ffn, &m.shift_ffn)?;
+        let h = ops::modulate(self.norm3.forward(&x)?, &m.scale_ffn, &m.shift_ffn)?;
         self.ffn.forward_gated_add(x, &h, &m.gate_ffn)
     }
 
@@ -83,12 +84,6 @@ impl Modulation {
     }
 }
 
-/// The rotation of every token, `[S, head_dim / 2]` each.
-pub(super) struct Rope {
-    pub cos: Tensor,
-    pub sin: Tensor,
-}
-
 /// Multi-head attention with norms over the full width of queries and keys.
 struct Attention {
     to_q: Linear,    // [D, D]
@@ -119,11 +114,11 @@ impl Attention {
     }
 
     fn query(&self, x: &Tensor) -> Result<Tensor> {
-        self.norm_q.forward(self.to_q.forward(x)?)
+        self.norm_q.forward(&self.to_q.forward(x)?)
     }
 
     fn key_value(&self, x: &Tensor) -> Result<KeyValue> {
-        Ok(KeyValue::new(self.norm_k.forward(self.to_k.forward(x)?)?, self.to_v.forward(x)?))
+        Ok(KeyValue::new(self.norm_k.forward(&self.to_k.forward(x)?)?, self.to_v.forward(x)?))
     }
 
     /// `x` `[B * S, D]`: every branch attends to its own rows.

@@ -1,9 +1,9 @@
-//! What goes into the transformer beside the latent: time, text and positions.
+//! What goes into the transformer beside the latent and the text: time and positions.
 
 use super::Config;
 use crate::device::Device;
 use crate::error::Result;
-use crate::nn::{Linear, Mlp};
+use crate::nn::Linear;
 use crate::ops::{self, Activation};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
@@ -57,58 +57,46 @@ fn sinusoid(timestep: f32, width: usize) -> Vec<f32> {
     cos.chain(sin).collect()
 }
 
-/// Projects text embeddings to the transformer's width.
-pub(super) struct TextEmbedding {
-    mlp: Mlp, // text_dim to D to D
+/// The rotation of every token: cosines and sines, `[T * H * W, head_dim / 2]` each.
+pub(super) struct Rope {
+    pub cos: Tensor,
+    pub sin: Tensor,
 }
 
-impl TextEmbedding {
-    pub fn load(weights: &Weights, config: &Config, device: &Device) -> Result<Self> {
-        let dim = config.inner_dim();
-        let names = ("linear_1", "linear_2");
-        Ok(Self { mlp: Mlp::load(&weights.at("text_embedder"), names, (config.text_dim, dim, dim), device)? })
-    }
-
-    /// `[L, text_dim]` to `[L, D]`.
-    pub fn forward(&self, text: &Tensor) -> Result<Tensor> {
-        self.mlp.forward(text)
-    }
-}
-
-/// The cosines and sines of every token's position, `[T * H * W, head_dim / 2]` each.
-///
-/// The pairs of a head are split among time, height and width ([`Config::rope_dims`]); computed in F64, as in the
-/// reference (`WanRotaryPosEmbed`).
-///
-/// # Errors
-/// [`Error::Request`](crate::Error::Request) if an axis is longer than the model's table of positions.
-pub(super) fn rope_tables(config: &Config, grid: [usize; 3], device: &Device) -> Result<(Tensor, Tensor)> {
-    config.check_grid(grid)?;
-    // angles[axis][position * half + i]
-    let angles: Vec<Vec<f64>> = (config.rope_dims().into_iter().zip(grid))
-        .map(|(dim, length)| {
-            let frequency = move |i: usize| 1.0 / ROPE_THETA.powf((2 * i) as f64 / dim as f64);
-            (0..length).flat_map(|position| (0..dim / 2).map(move |i| position as f64 * frequency(i))).collect()
-        })
-        .collect();
-    let halves = config.rope_dims().map(|dim| dim / 2);
-    let [frames, height, width] = grid;
-    let mut all = Vec::with_capacity(frames * height * width * config.attention_head_dim / 2);
-    for t in 0..frames {
-        for h in 0..height {
-            for w in 0..width {
-                for (axis, position) in [t, h, w].into_iter().enumerate() {
-                    all.extend_from_slice(&angles[axis][position * halves[axis]..][..halves[axis]]);
+impl Rope {
+    /// The rotations for a grid of patches: frames, rows, columns.
+    ///
+    /// The pairs of a head are split among time, height and width ([`Config::rope_dims`]); angles are computed in F64, as
+    /// in the reference (`WanRotaryPosEmbed`).
+    ///
+    /// # Errors
+    /// [`Error::Request`](crate::Error::Request) if an axis is longer than the model's table of positions.
+    pub fn new(config: &Config, grid: [usize; 3], device: &Device) -> Result<Self> {
+        config.check_grid(grid)?;
+        let table = |f: fn(f64) -> f64| {
+            let [frames, height, width] = grid;
+            let axes: [_; 3] = std::array::from_fn(|axis| axis_table(config.rope_dims()[axis], grid[axis], f));
+            let mut table = Tensor::uninit(device, [frames * height * width, config.attention_head_dim / 2])?;
+            for (token, row) in table.data_mut()?.chunks_exact_mut(config.attention_head_dim / 2).enumerate() {
+                let positions = [token / (height * width), token / width % height, token % width];
+                let mut rest = row;
+                for ((dim, position), axis) in config.rope_dims().into_iter().zip(positions).zip(&axes) {
+                    let (part, after) = rest.split_at_mut(dim / 2);
+                    part.copy_from_slice(&axis[position * part.len()..][..part.len()]);
+                    rest = after;
                 }
             }
-        }
+            Ok(table)
+        };
+        Ok(Self { cos: table(f64::cos)?, sin: table(f64::sin)? })
     }
-    let shape = [frames * height * width, config.attention_head_dim / 2];
-    let table = |f: fn(f64) -> f64| {
-        let values: Vec<f32> = all.iter().map(|&angle| f(angle) as f32).collect();
-        Tensor::from_slice(device, shape, &values)
-    };
-    Ok((table(f64::cos)?, table(f64::sin)?))
+}
+
+/// `f` of the angles of every position along one axis, `[length, dim / 2]`.
+fn axis_table(dim: usize, length: usize, f: fn(f64) -> f64) -> Vec<f32> {
+    let frequency = move |i: usize| 1.0 / ROPE_THETA.powf((2 * i) as f64 / dim as f64);
+    let row = |position: usize| (0..dim / 2).map(move |i| f(position as f64 * frequency(i)) as f32);
+    (0..length).flat_map(row).collect()
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! The video diffusion transformer `WanTransformer3DModel`.
 
-use super::block::{Block, Rope};
-use super::embed::{TextEmbedding, TimeEmbedding, rope_tables};
+use super::block::Block;
+use super::embed::{Rope, TimeEmbedding};
 use super::{Config, MAX_TEXT_TOKENS};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::nn::{LayerNorm, Linear, table};
+use crate::nn::{LayerNorm, Linear, Mlp, table};
 use crate::ops::{self, AttentionBias, KeyValue};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
@@ -16,14 +16,13 @@ use crate::weights::Weights;
 pub struct Transformer {
     patch_embedding: Linear, // [D, C * pt * ph * pw]
     time: TimeEmbedding,
-    text: TextEmbedding,
+    text: Mlp, // text_dim to D to D
     blocks: Vec<Block>,
     norm_out: LayerNorm,
     proj_out: Linear, // [pt * ph * pw * C', D]
     table: Tensor,    // [2, D]
     config: Config,
     weights: Weights,
-    device: Device,
 }
 
 /// One prompt as the transformer's cross-attentions see it: the keys and values of every block.
@@ -46,17 +45,17 @@ impl Transformer {
         let block = |i| Block::load(&weights.at("blocks").at(i), &config, device);
         let patch = config.patch_volume();
         let patches = weights.at("patch_embedding");
+        let text = (config.text_dim, dim, dim);
         Ok(Self {
             patch_embedding: Linear::load_patches(&patches, config.in_channels, &config.patch_size, dim, device)?,
             time: TimeEmbedding::load(&embedder, &config, device)?,
-            text: TextEmbedding::load(&embedder, &config, device)?,
+            text: Mlp::load(&embedder.at("text_embedder"), ("linear_1", "linear_2"), text, device)?,
             blocks: (0..config.num_layers).map(block).collect::<Result<_>>()?,
             norm_out: LayerNorm::plain(config.eps),
             proj_out: Linear::load(&weights.at("proj_out"), dim, config.out_channels() * patch, device)?,
             table: table(weights, "scale_shift_table", 2, dim, device)?,
             config,
             weights: weights.clone(),
-            device: device.clone(),
         })
     }
 
@@ -118,8 +117,7 @@ impl Transformer {
         let &[_, frames, height, width] = latent.dims() else { unreachable!("patchify checks the rank") };
         let grid = [frames / patch[0], height / patch[1], width / patch[2]];
         let device = latent.device();
-        let (cos, sin) = rope_tables(&self.config, grid, device)?;
-        let rope = Rope { cos, sin };
+        let rope = Rope::new(&self.config, grid, device)?;
         let (embedding, time) = self.time.forward(timestep, device)?;
 
         let mut x = ops::repeat_rows(&self.patch_embedding.forward(&patches)?, text.len())?;
@@ -130,20 +128,10 @@ impl Transformer {
         }
         self.weights.check_unchanged()?;
         let m = ops::add(ops::repeat_rows(&embedding, 2)?, &self.table)?;
-        let x = ops::modulate(self.norm_out.forward(x)?, &m.narrow(1..2)?, &m.narrow(0..1)?)?;
-        let x = self.proj_out.forward(&x)?;
+        x = ops::modulate(self.norm_out.forward(&x)?, &m.narrow(1..2)?, &m.narrow(0..1)?)?;
+        x = self.proj_out.forward(&x)?;
         let tokens = patches.dims()[0];
         let shape = [self.config.out_channels(), frames, height, width];
         (0..text.len()).map(|b| ops::unpatchify(&x.narrow(b * tokens..(b + 1) * tokens)?, shape, patch)).collect()
-    }
-
-    /// The configuration.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// Where the small weights live and, by default, the work is done.
-    pub fn device(&self) -> &Device {
-        &self.device
     }
 }

@@ -6,7 +6,7 @@ use super::resblock::{ResBlock, ResState};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::{CausalConv3d, ChannelNorm, Conv2d, Linear, Tail};
-use crate::ops::{self, KeyValue};
+use crate::ops::{self, Activation, KeyValue};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
@@ -106,7 +106,8 @@ impl Decoder {
             self.weights.check_unchanged()?;
             x = up.forward(x, state)?;
         }
-        let x = self.conv_out.forward(&self.norm_out.forward_silu(x)?, &mut state.conv_out)?;
+        x = ops::activate(self.norm_out.forward(&x)?, Activation::Silu)?;
+        x = self.conv_out.forward(&x, &mut state.conv_out)?;
         if !x.is_finite() {
             return Err(Error::NotFinite { stage: "VAE decoder", step: None });
         }
@@ -138,7 +139,7 @@ impl MidAttention {
     fn forward(&self, x: Tensor) -> Result<Tensor> {
         let &[frames, height, width, channels] = x.dims() else { unreachable!("a convolution's result has rank 4") };
         let pixels = height * width;
-        let h = self.norm.forward(x.clone())?.reshape([frames * pixels, channels])?;
+        let h = self.norm.forward(&x)?.reshape([frames * pixels, channels])?;
         let [q, k, v] = [&self.qkv[0], &self.qkv[1], &self.qkv[2]].map(|linear| linear.forward(&h));
         let (q, k, v) = (q?, k?, v?);
         let frame = |t| {

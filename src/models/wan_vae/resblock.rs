@@ -1,7 +1,7 @@
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::{CausalConv3d, ChannelNorm, Linear, Tail};
-use crate::ops;
+use crate::ops::{self, Activation};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
@@ -36,9 +36,11 @@ impl ResBlock {
 
     /// `x` `[T, H, W, C]` to `[T, H, W, C']`.
     pub fn forward(&self, x: Tensor, state: &mut ResState) -> Result<Tensor> {
-        let h = self.norm1.forward_silu(x.clone())?;
-        let h = self.conv1.forward(&h, &mut state.conv1)?;
-        let h = self.conv2.forward(&self.norm2.forward_silu(h)?, &mut state.conv2)?;
+        // Assigned and not shadowed: each is gone when the next is there.
+        let mut h = ops::activate(self.norm1.forward(&x)?, Activation::Silu)?;
+        h = self.conv1.forward(&h, &mut state.conv1)?;
+        h = ops::activate(self.norm2.forward(&h)?, Activation::Silu)?;
+        h = self.conv2.forward(&h, &mut state.conv2)?;
         let x = match &self.shortcut {
             Some(shortcut) => shortcut.forward(&x)?,
             None => x,

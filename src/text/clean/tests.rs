@@ -41,6 +41,14 @@ fn python_strips_the_information_separators() {
     assert_eq!(strip("\u{200b}a"), "\u{200b}a");
 }
 
+/// Python's `html.unescape` raises here: its integers take at most 4,300 digits.
+#[test]
+fn a_reference_of_thousands_of_digits_is_the_replacement_character() {
+    for digits in [4_300, 4_301, 20_000] {
+        assert_eq!(clean(&format!("a &#{}; b", "1".repeat(digits))), "a \u{fffd} b");
+    }
+}
+
 /// Text made of what cleaning reacts to.
 fn suspicious() -> impl Strategy<Value = String> {
     let signs = prop::sample::select(

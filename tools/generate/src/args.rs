@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use zoetrope::sampler::{Sampler, Schedule};
 
+/// The most worker threads: with far more, a system spends its time and memory on the threads alone.
+pub const MAX_THREADS: u16 = 1024;
+
 /// Turns a prompt into a video.
 #[derive(Parser, Debug)]
 #[command(
@@ -19,12 +22,12 @@ pub struct Args {
     #[arg(value_name = "PROMPT", conflicts_with = "prompt_flag", required_unless_present = "prompt_flag")]
     prompt: Option<String>,
 
-    /// The prompt, as a flag
+    /// The same as a flag; --prompt=TEXT takes a text that begins with a dash
     #[arg(short = 'p', long = "prompt", value_name = "PROMPT", id = "prompt_flag")]
     prompt_flag: Option<String>,
 
     /// What the video should not show
-    #[arg(short, long, value_name = "PROMPT", default_value = "")]
+    #[arg(short, long, value_name = "PROMPT", default_value = "", hide_default_value = true)]
     pub negative_prompt: String,
 
     /// Checkpoint folder in the diffusers layout
@@ -35,16 +38,16 @@ pub struct Args {
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
 
-    /// Pixels
-    #[arg(long, value_name = "WxH", default_value = "832x480", value_parser = parse_size)]
+    /// Width and height in pixels, multiples of 16 for Wan
+    #[arg(long, value_name = "WxH", default_value = "832x480", value_parser = parse_size, allow_hyphen_values = true)]
     pub size: (usize, usize),
 
     /// Frames: a multiple of the model's temporal factor (4 for Wan) plus 1
-    #[arg(long, value_name = "N", default_value_t = 81)]
+    #[arg(long, value_name = "N", default_value_t = 81, value_parser = parse_count, allow_negative_numbers = true)]
     pub frames: usize,
 
     /// Sampling steps
-    #[arg(short = 't', long, value_name = "N", default_value_t = 50)]
+    #[arg(short = 't', long, value_name = "N", default_value_t = 50, value_parser = parse_count, allow_negative_numbers = true)]
     pub steps: usize,
 
     /// How strongly the prompt steers; at 1 and below the negative prompt is not used
@@ -67,23 +70,23 @@ pub struct Args {
     #[arg(long, value_name = "A,B,...", value_delimiter = ',', allow_negative_numbers = true, conflicts_with_all = ["shift", "schedule"])]
     pub sigmas: Option<Vec<f64>>,
 
-    /// Seed of the noise [default: random]
-    #[arg(short, long, value_name = "N")]
+    /// Seed of the noise, of which the low 32 bits count [default: random]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
 
     /// Worker threads [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS as i64), allow_negative_numbers = true)]
     pub threads: Option<u16>,
 
     /// Where to compute
     #[arg(long, value_enum, default_value = "cpu")]
     pub device: DeviceArg,
 
-    /// Replace an existing output
+    /// Replace existing outputs
     #[arg(long)]
     pub force: bool,
 
-    /// Print nothing but errors and the finished path
+    /// Print nothing but errors, and the path of the finished video
     #[arg(short, long)]
     pub quiet: bool,
 
@@ -155,4 +158,8 @@ pub enum DeviceArg {
 fn parse_size(text: &str) -> Result<(usize, usize), String> {
     let parsed = text.split_once(['x', 'X', '×']).and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
     parsed.ok_or_else(|| "a size is WIDTHxHEIGHT in pixels, such as 832x480".into())
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "a whole number is expected".into())
 }

@@ -1,8 +1,11 @@
 //! `generate`: a prompt goes in, a video comes out.
 
 mod args;
+mod memory;
+mod outputs;
 mod run;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
@@ -19,10 +22,18 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(error)) => error.exit(),
         Err(Failure::Run(error)) => {
-            eprintln!("generate: {error}");
+            match error {
+                Error::Cancelled => say("generate: interrupted"),
+                _ => say(&format!("generate: {error}")),
+            }
             ExitCode::from(exit_code(&error))
         }
     }
+}
+
+/// A line on stderr; one that nobody can read is no reason to end.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 enum Failure {

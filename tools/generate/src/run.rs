@@ -1,48 +1,71 @@
 //! From flags to a file.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+use zoetrope::sampler::Grid;
 use zoetrope::video::{FrameSink, PngFolder, Y4m};
 use zoetrope::weights::Mapping;
 use zoetrope::{
-    Cancel, Device, DeviceOptions, Error, Pipeline, Progress, Prompt, Request, Result, Steps, load_latents,
-    save_latents,
+    Cancel, Device, DeviceOptions, Error, LatentsFile, Pipeline, Progress, Prompt, Request, Result, Steps, load_latents,
 };
 
-use crate::args::Args;
+use crate::args::{Args, MAX_THREADS};
+use crate::outputs::Outputs;
+use crate::{memory, say};
 
 /// Generates what the flags ask for.
 pub fn run(args: &Args, matches: &ArgMatches) -> Result<()> {
-    let cancel = Cancel::default();
-    let handler = cancel.clone();
-    // A second Ctrl-C finds the flag set and ends the process at once.
-    let installed = ctrlc::set_handler(move || {
-        if handler.is_cancelled() {
-            std::process::exit(130);
+    let (cancel, outputs) = (Cancel::default(), Outputs::default());
+    if let Err(error) = outputs.on_interrupt(cancel.clone()) {
+        say(&format!("generate: Ctrl-C will end the run without cleaning up: {error}"));
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads(args)?).build().map_err(|error| {
+        let why = format!("the system does not give so many: {error}; ask for fewer with --threads");
+        Error::Request { what: "threads", why }
+    })?;
+    let done = pool.install(|| generate(args, matches, cancel, &outputs));
+    outputs.discard();
+    let output = done?;
+    // The path's own bytes, which need not be Unicode.
+    let line = [output.as_os_str().as_encoded_bytes(), b"\n"].concat();
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(&line).and_then(|()| stdout.flush()) {
+        // Whoever closed a pipe does not want to know.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            say(&format!("generate: {} is complete, but its path could not be printed", output.display()));
+            Err(Error::Io { doing: "write", path: "standard output".into(), source: error })
         }
-        handler.cancel();
-    });
-    if let Err(error) = installed {
-        eprintln!("generate: Ctrl-C will end the run without cleaning up: {error}");
+        _ => Ok(()),
     }
-    let mut pool = rayon::ThreadPoolBuilder::new();
-    if let Some(threads) = args.threads {
-        pool = pool.num_threads(threads.into());
-    }
-    let pool = pool.build().map_err(|error| Error::Request { what: "threads", why: error.to_string() })?;
-    pool.install(|| generate(args, matches, cancel))
 }
 
-fn generate(args: &Args, matches: &ArgMatches, cancel: Cancel) -> Result<()> {
+/// How many threads were asked for; 0 for one on each core.
+fn threads(args: &Args) -> Result<usize> {
+    let variable = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse::<usize>().ok());
+    match (args.threads, variable) {
+        (Some(threads), _) => Ok(threads.into()),
+        (None, Some(threads)) if threads > MAX_THREADS.into() => {
+            let why = format!("{threads} is above {MAX_THREADS}; unset it, or choose with --threads");
+            Err(Error::Request { what: "RAYON_NUM_THREADS", why })
+        }
+        _ => Ok(0),
+    }
+}
+
+/// Everything that can be refused is refused before the first stage, whose work would be lost.
+fn generate(args: &Args, matches: &ArgMatches, cancel: Cancel, outputs: &Outputs) -> Result<PathBuf> {
+    let device =
+        Device::cpu_with(DeviceOptions { cancel, memory_budget: memory::total(), ..DeviceOptions::default() })?;
+    let mut request = request(args, matches)?;
     let mapping = if args.no_mmap { Mapping::Read } else { Mapping::Map };
     let pipeline = Pipeline::open(&args.model, mapping)?;
-    let mut request = request(args, matches)?;
     let expected = pipeline.latent_shape(&request)?;
+    pipeline.check_memory(&device, &request)?;
     if let Some(path) = &args.latents {
         let (found, values) = load_latents(path)?;
         if found != expected {
@@ -52,33 +75,40 @@ fn generate(args: &Args, matches: &ArgMatches, cancel: Cancel) -> Result<()> {
         request.latents = Some(values);
     }
     let output = args.output.clone().unwrap_or_else(|| default_output(args.prompt(), request.seed));
-    let mut sink = open_sink(&output, args.force)?;
+    if let Some(path) = args.save_latents.as_ref().filter(|path| same_file(path, &output)) {
+        let why = format!("{} is the output too; choose another name", path.display());
+        return Err(Error::Request { what: "save-latents", why });
+    }
+    let sink = open_sink(&output, args.force)?;
+    let latents = args.save_latents.as_ref().map(|path| LatentsFile::create(path, args.force)).transpose()?;
+    outputs.hold(sink, latents);
     let mut report = Report::new(args.quiet);
     for warning in pipeline.warnings() {
         report.line(&format!("warning: {warning}"));
     }
     report.line(&format!("seed {}", request.seed));
 
-    let device = Device::cpu_with(DeviceOptions { cancel, ..DeviceOptions::default() })?;
     let latents = pipeline.sample(&device, &request, &mut |event| report.event(event))?;
-    if let Some(path) = &args.save_latents {
-        save_latents(path, &latents)?;
-    }
-    pipeline.decode(&device, &latents, request.fps, sink.as_mut(), &mut |event| report.event(event))?;
-    report.done();
-    println!("{}", output.display());
-    Ok(())
+    outputs.save(&latents)?;
+    pipeline.decode(&device, &latents, request.fps, &mut outputs.clone(), &mut |event| report.event(event))?;
+    Ok(output)
+}
+
+/// Whether two paths name one file, there or not.
+fn same_file(a: &Path, b: &Path) -> bool {
+    let real = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some((folder.canonicalize().ok()?, path.file_name()?.to_owned()))
+    };
+    let whole = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
+    (real(a).is_some() && real(a) == real(b)) || (whole(a).is_some() && whole(a) == whole(b))
 }
 
 fn request(args: &Args, matches: &ArgMatches) -> Result<Request> {
     let steps_given = matches.value_source("steps") == Some(ValueSource::CommandLine);
     let steps = match &args.sigmas {
         Some(sigmas) => {
-            let levels = sigmas.len() - usize::from(sigmas.last() == Some(&0.0));
-            if steps_given && args.steps != levels {
-                let why = format!("--sigmas has {levels} steps, --steps says {}: leave --steps out", args.steps);
-                return Err(Error::Request { what: "steps", why });
-            }
+            Grid::custom(sigmas, steps_given.then_some(args.steps))?;
             Steps::Sigmas(sigmas.clone())
         }
         None => Steps::Schedule { schedule: args.schedule.into(), steps: args.steps, shift: args.shift },
@@ -91,7 +121,7 @@ fn request(args: &Args, matches: &ArgMatches) -> Result<Request> {
         steps,
         sampler: args.sampler.map(Into::into),
         guidance: args.guidance,
-        seed: args.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish()),
+        seed: args.seed.unwrap_or_else(|| u64::from(RandomState::new().build_hasher().finish() as u32)),
         ..Request::new(prompt(args.prompt()), prompt(&args.negative_prompt))
     })
 }
@@ -102,13 +132,16 @@ fn open_sink(output: &Path, force: bool) -> Result<Box<dyn FrameSink>> {
     if ends_in_slash {
         return Ok(Box::new(PngFolder::create(output, force)?));
     }
-    match output.extension().and_then(|extension| extension.to_str()) {
-        Some("y4m") => Ok(Box::new(Y4m::create(output, force)?)),
-        _ => {
-            let why = format!("{} is neither a .y4m file nor a folder for PNG frames (ends in /)", output.display());
-            Err(Error::Request { what: "output", why })
-        }
+    if output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("y4m")) {
+        return Ok(Box::new(Y4m::create(output, force)?));
     }
+    let name = output.display();
+    let why = if output.is_dir() {
+        format!("{name} is a folder; write {name}/ for PNG frames in it")
+    } else {
+        format!("{name} ends neither in .y4m, for a video, nor in /, for a folder of PNG frames")
+    };
+    Err(Error::Request { what: "output", why })
 }
 
 /// The prompt's words and the seed.
@@ -118,6 +151,23 @@ fn default_output(prompt: &str, seed: u64) -> PathBuf {
     let slug = slug.trim_matches('-');
     let slug = if slug.is_empty() { "video" } else { slug };
     PathBuf::from(format!("{slug}-{seed}.y4m"))
+}
+
+/// The beginning of a text on one line, control characters escaped.
+fn excerpt(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut start = String::new();
+    for c in text.chars().take(LONGEST) {
+        if c.is_control() {
+            start.extend(c.escape_default());
+        } else {
+            start.push(c);
+        }
+    }
+    if text.chars().nth(LONGEST).is_some() {
+        start.push('…');
+    }
+    start
 }
 
 /// Progress on stderr: one line that is written over on a terminal, a line for each stage elsewhere.
@@ -136,10 +186,13 @@ impl Report {
 
     fn event(&mut self, event: Progress) {
         match event {
-            Progress::Loading(stage) => self.line(stage),
+            Progress::Loading(stage) => self.line(&format!("loading the {stage}")),
             Progress::PromptCut { prompt, text } => {
                 let which = if prompt == 0 { "prompt" } else { "negative prompt" };
-                self.line(&format!("the {which} is too long for the model; cut off: {text}"));
+                let (length, start) = (text.chars().count(), excerpt(&text));
+                self.line(&format!(
+                    "warning: the {which} is too long; its last {length} characters are not used: {start}"
+                ));
             }
             Progress::Step { done, total } => self.count("step", done, total),
             Progress::Frame { done, total } => self.count("frame", done, total),
@@ -148,30 +201,30 @@ impl Report {
     }
 
     fn count(&mut self, what: &str, done: usize, total: usize) {
-        let text = format!("  {what} {done}/{total}, {:.1} s", self.started.elapsed().as_secs_f64());
         if self.quiet {
             return;
         }
+        let text = format!("  {what} {done}/{total}, {:.1} s", self.started.elapsed().as_secs_f64());
         if self.terminal {
-            eprint!("\r\x1b[K{text}");
-            let _ = std::io::stderr().flush();
+            // A terminal that went away is no reason to end.
+            let _ = write!(std::io::stderr(), "\r\x1b[K{text}");
             self.open_line = true;
         } else if done == total || what == "step" {
-            eprintln!("{text}");
+            say(&text);
         }
     }
 
     fn line(&mut self, text: &str) {
         self.done();
         if !self.quiet {
-            eprintln!("{text}");
+            say(text);
         }
     }
 
     /// Ends a line that is still open.
     fn done(&mut self) {
         if std::mem::take(&mut self.open_line) {
-            eprintln!();
+            say("");
         }
     }
 }

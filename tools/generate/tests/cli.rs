@@ -182,7 +182,15 @@ fn what_cannot_be_is_refused_with_the_nearest_that_can() {
     fails(&with(&["--guidance", "nan"]), 2, &["guidance"]);
     fails(&with(&["--shift", "-1"]), 2, &["shift", "-1"]);
     fails(&with(&["--sigmas", "0.5,0.8", "-t", "2"]), 2, &["strictly decrease"]);
-    fails(&with(&["--sigmas", "0.8,0.5,0.2", "-t", "2"]), 2, &["3", "2", "--steps"]);
+    fails(&with(&["--sigmas", "0.8,0.5,0.2", "-t", "2"]), 2, &["sigmas", "3 steps, not 2", "leave"]);
+    fails(&with(&["--sigmas", "nan", "-t", "2"]), 2, &["sigmas", "NaN"]);
+    fails(&with(&["--sigmas", "0.9999999,0.9999998", "-t", "2"]), 2, &["too close", "euler"]);
+    fails(&with(&["--size", "-1x5"]), 2, &["-1x5", "WIDTHxHEIGHT"]);
+    fails(&with(&["--size", "18446744073709551615x48"]), 2, &["width", "at most 16384"]);
+    fails(&with(&["--frames", "18446744073709551615"]), 2, &["frames", "at most 4093"]);
+    fails(&with(&["--frames", "-1"]), 2, &["--frames", "whole number"]);
+    fails(&with(&["--steps", "1000000000"]), 2, &["steps", "1 to 1000"]);
+    fails(&with(&["--threads", "65535"]), 2, &["--threads", "1024"]);
     fails(&with(&["--sigmas", "0.8,0.5", "--shift", "3"]), 2, &["--shift"]);
     fails(&with(&["--sampler", "dpm"]), 2, &["unipc", "euler"]);
     fails(&with(&["-p", "another"]), 2, &["PROMPT"]);
@@ -212,6 +220,179 @@ fn a_wrong_model_is_named_with_the_remedy() {
     let empty = scratch.path("empty");
     fs::create_dir(&empty).expect("a folder");
     fails(&with(&empty), 1, &["empty", "model_index.json"]);
+}
+
+#[test]
+fn what_a_run_would_stumble_over_late_is_found_before_it_starts() {
+    let scratch = Scratch::new();
+    let (video, latents) = (scratch.path("a.y4m"), scratch.path("l.safetensors"));
+    let (lost, nowhere) = (scratch.path("no/a.y4m"), scratch.path("no/l.safetensors"));
+    // Nothing has started: the seed, which is the first line of a run, is not printed.
+    let early = |output: &Output, code, fragments: &[&str]| {
+        fails(output, code, fragments);
+        assert!(!text(&output.stderr).contains("seed"), "{}", text(&output.stderr));
+    };
+    early(&tiny(&["a", "-o", &lost]), 1, &["a.y4m", "does not exist, make it first"]);
+    early(&tiny(&["a", "-o", &video, "--save-latents", &nowhere]), 1, &["l.safetensors", "make it first"]);
+    early(&tiny(&["a", "-o", &video, "--save-latents", &video, "--force"]), 2, &["save-latents", "is the output too"]);
+    early(&tiny(&["a", "-o", scratch.0.to_str().expect("unicode")]), 2, &["is a folder", "PNG frames"]);
+    fs::write(&latents, "mine").expect("a file");
+    early(&tiny(&["a", "-o", &video, "--save-latents", &latents]), 2, &["l.safetensors", "--force"]);
+    early(&tiny(&["a", "-o", &video, "--latents", &latents]), 1, &["l.safetensors", "is not a safetensors file"]);
+    assert_eq!(fs::read(&latents).expect("the file"), b"mine");
+    assert_eq!(scratch.list(), ["l.safetensors"]);
+}
+
+/// A copy of the checkpoint that may be damaged.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a listing").map(|entry| entry.expect("an entry")) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_is_found_before_the_run_starts() {
+    let scratch = Scratch::new();
+    let (model, video) = (scratch.path("model"), scratch.path("a.y4m"));
+    copy(&fixtures().join("checkpoints/b"), Path::new(&model));
+    let run = || generate(&["-m", &model, "--size", "80x48", "--frames", "5", "-t", "1", "a", "-o", &video]);
+    let weights = Path::new(&model).join("vae/diffusion_pytorch_model.safetensors");
+    let whole = fs::read(&weights).expect("weights");
+    fs::write(&weights, &whole[..whole.len() - 100]).expect("a file");
+    let output = run();
+    fails(&output, 1, &["vae", "tensor", "fetch it again"]);
+    assert!(!text(&output.stderr).contains("loading"), "{}", text(&output.stderr));
+    fs::remove_file(&weights).expect("the file");
+    fails(&run(), 1, &["vae", "holds no diffusion_pytorch_model.safetensors"]);
+    fs::remove_dir_all(Path::new(&model).join("scheduler")).expect("the folder");
+    fails(&run(), 1, &["scheduler_config.json", "is missing", "fetch it again"]);
+    assert_eq!(scratch.list(), ["model"]);
+}
+
+#[test]
+fn values_that_are_not_finite_are_traced_to_their_source() {
+    let scratch = Scratch::new();
+    let (model, video) = (scratch.path("model"), scratch.path("a.y4m"));
+    copy(&fixtures().join("checkpoints/b"), Path::new(&model));
+    let latents = scratch.path("latents.safetensors");
+    let run = |more: &[&str]| {
+        let flags = ["-m", &model, "--size", "80x48", "--frames", "5", "-t", "1", "a", "-o", &video];
+        generate(&[&flags[..], more].concat())
+    };
+    let poison = |path: &Path, tensor: &str| {
+        let mut bytes = fs::read(path).expect("a file");
+        let at = {
+            let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
+            file.tensor(tensor).expect("the tensor").data().as_ptr() as usize - bytes.as_ptr() as usize
+        };
+        // NaN in F32, and in BF16 and F16 twice.
+        bytes[at..at + 4].copy_from_slice(&[0xff; 4]);
+        fs::write(path, bytes).expect("a file");
+    };
+    succeeds(&run(&["--save-latents", &latents]));
+    poison(Path::new(&latents), "latents");
+    fails(&run(&["--force", "--latents", &latents]), 1, &["latents.safetensors", "NaN"]);
+    fs::remove_file(&video).expect("the video");
+    let weights = |component: &str| Path::new(&model).join(component).join("diffusion_pytorch_model.safetensors");
+    poison(&weights("vae"), "decoder.conv_in.bias");
+    fails(&run(&[]), 1, &["VAE decoder", "not finite"]);
+    poison(&weights("transformer"), "proj_out.bias");
+    fails(&run(&[]), 1, &["transformer", "not finite", "step 1"]);
+    assert_eq!(scratch.list(), ["latents.safetensors", "model"]);
+}
+
+#[test]
+fn a_long_prompt_is_cut_in_one_calm_line() {
+    let scratch = Scratch::new();
+    let prompt = "\u{1b}[31msnow cat ".repeat(2000);
+    let output = tiny(&[&prompt, "-o", &scratch.path("a.y4m"), "-t", "1"]);
+    succeeds(&output);
+    let message = text(&output.stderr);
+    assert!(message.contains("the prompt is too long"), "{message}");
+    assert!(!message.contains('\u{1b}') && message.lines().all(|line| line.len() < 200), "{message}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn streams_that_cannot_be_written_to_cost_no_video() {
+    let scratch = Scratch::new();
+    let run = |name: &str, prepare: &dyn Fn(&mut Command)| {
+        let model = fixtures().join("checkpoints/b");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_generate"));
+        command.arg("-m").arg(model).args(["--size", "80x48", "--frames", "1", "-t", "1", "a", "-o"]);
+        command.arg(scratch.path(name));
+        prepare(&mut command);
+        let output = command.output().expect("the binary runs");
+        assert!(fs::read(scratch.path(name)).expect("a video").starts_with(b"YUV4MPEG2"));
+        (output.status.code(), text(&output.stderr))
+    };
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").expect("the full device");
+    let closed = || {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        writer
+    };
+    assert_eq!(run("1.y4m", &|command| _ = command.stderr(full())).0, Some(0));
+    assert_eq!(run("2.y4m", &|command| _ = command.stderr(closed())).0, Some(0));
+    let (code, message) = run("3.y4m", &|command| _ = command.stdout(closed()));
+    assert!(code == Some(0) && !message.contains("panicked"), "{message}");
+    let (code, message) = run("4.y4m", &|command| _ = command.stdout(full()));
+    assert!(code == Some(1) && message.contains("4.y4m is complete"), "{message}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_the_run_and_leaves_nothing() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+    use std::time::{Duration, Instant};
+
+    let scratch = Scratch::new();
+    let model = fixtures().join("checkpoints/b");
+    for (signal, output) in [("INT", "a.y4m"), ("TERM", "frames/")] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_generate"))
+            .arg("-m")
+            .arg(&model)
+            .args(["--size", "1024x1024", "--frames", "5", "a", "-o"])
+            .arg(scratch.path(output))
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines();
+        assert!(lines.any(|line| line.expect("a line").contains("transformer")), "the run starts");
+        assert_eq!(scratch.list().len(), 1, "{:?}", scratch.list());
+        let sent = Instant::now();
+        let kill = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
+        assert!(kill.expect("kill runs").success());
+        let status = child.wait().expect("an end");
+        assert!(sent.elapsed() < Duration::from_secs(3), "{:?}", sent.elapsed());
+        assert_eq!(status.code(), Some(130), "{signal}");
+        assert_eq!(lines.last().expect("a message").expect("a line"), "generate: interrupted");
+        assert!(scratch.list().is_empty(), "{:?}", scratch.list());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_even_what_waits_for_another_program() {
+    let scratch = Scratch::new();
+    let (model, pipe) = (fixtures().join("checkpoints/b"), scratch.path("a.y4m"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_generate"));
+    command.arg("-m").arg(model).args(["--size", "80x48", "--frames", "1", "a", "-o", &pipe]);
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().expect("the binary runs");
+    // Nobody reads the pipe, so that the run waits for ever; when it has got there cannot be seen from outside.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(child.try_wait().expect("a status").is_none());
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs").success());
+    let output = child.wait_with_output().expect("an end");
+    fails(&output, 130, &["generate: interrupted"]);
 }
 
 #[test]
