@@ -2,12 +2,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+#[cfg(feature = "mp4")]
+use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
 /// A target for bytes: a file that gets its name when it is complete, or a stream.
-pub(crate) struct Output {
+pub struct Output {
     writer: BufWriter<Target>,
     /// What messages call it.
     name: PathBuf,
@@ -58,6 +60,29 @@ impl Output {
         self.writer.write_all(bytes).map_err(Error::io("write", &self.name))
     }
 
+    /// Whether bytes that are written can still be changed: not in a pipe or a stream.
+    #[cfg(feature = "mp4")]
+    pub fn can_rewrite(&mut self) -> bool {
+        self.writer.stream_position().is_ok()
+    }
+
+    /// Writes these bytes over those at `offset`; what comes next still goes to the end.
+    #[cfg(feature = "mp4")]
+    pub fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let mut rewrite = || {
+            self.writer.seek(SeekFrom::Start(offset))?;
+            self.writer.write_all(bytes)?;
+            self.writer.seek(SeekFrom::End(0)).map(drop)
+        };
+        rewrite().map_err(Error::io("write", &self.name))
+    }
+
+    /// The error of an encoder that failed on its own.
+    #[cfg(any(feature = "gif", feature = "mp4", feature = "png"))]
+    pub fn cannot_encode(&self, why: impl ToString) -> Error {
+        Error::io("encode", &self.name)(io::Error::other(why.to_string()))
+    }
+
     /// Writes out what is buffered and gives the file its name.
     pub fn finish(mut self) -> Result<()> {
         self.writer.flush().map_err(Error::io("write", &self.name))?;
@@ -83,6 +108,16 @@ impl Write for Target {
         match self {
             Self::File(file) => file.flush(),
             Self::Stream(stream) => stream.flush(),
+        }
+    }
+}
+
+#[cfg(feature = "mp4")]
+impl Seek for Target {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        match self {
+            Self::File(file) => file.seek(position),
+            Self::Stream(_) => Err(io::ErrorKind::NotSeekable.into()),
         }
     }
 }

@@ -203,7 +203,7 @@ impl Pipeline {
             return Err(Error::Request { what: "latents", why: "they hold no frame".into() });
         }
         let total = factor * (frames - 1) + 1;
-        sink.start(&VideoInfo { width: width * scale, height: height * scale, fps })?;
+        sink.start(&VideoInfo { width: width * scale, height: height * scale, fps, frames: total })?;
         let mut done = 0;
         decoder.decode(&mut state, latents, &mut |video| {
             let &[count, height, width, _] = video.dims() else { unreachable!("the decoder hands on video") };

@@ -12,7 +12,7 @@ pub(super) struct Weights {
 /// ITU-R BT.601, of standard definition.
 const BT601: Weights = Weights { red: 299, green: 587, blue: 114, one: 1000 };
 /// ITU-R BT.709, of high definition.
-const BT709: Weights = Weights { red: 2126, green: 7152, blue: 722, one: 10_000 };
+pub(super) const BT709: Weights = Weights { red: 2126, green: 7152, blue: 722, one: 10_000 };
 
 impl Weights {
     /// The weights that players assume for a video of this size that does not name any.
@@ -22,20 +22,66 @@ impl Weights {
 
     /// Y', Cb and Cr of one pixel, the nearest integers to the exact values.
     pub fn convert(self, rgb: [u8; 3]) -> [u8; 3] {
-        let [r, g, b] = rgb.map(i32::from);
-        let luma = self.red * r + self.green * g + self.blue * b;
+        let [cb, cr] = self.chroma(rgb.map(i32::from), 1);
+        [self.luma(rgb), cb, cr]
+    }
+
+    fn luma(self, rgb: [u8; 3]) -> u8 {
+        (16 + nearest(219 * i64::from(self.mix(rgb.map(i32::from))), 255 * i64::from(self.one))) as u8
+    }
+
+    /// Cb and Cr of the mean of `count` pixels, at most 8, whose sum is given.
+    fn chroma(self, [r, g, b]: [i32; 3], count: i32) -> [u8; 2] {
+        let luma = self.mix([r, g, b]);
         // Cb is (B - Y') / (2 (1 - blue)) of the full scale, Cr likewise.
-        [
-            16 + nearest(219 * luma, 255 * self.one),
-            128 + nearest(112 * (self.one * b - luma), 255 * (self.one - self.blue)),
-            128 + nearest(112 * (self.one * r - luma), 255 * (self.one - self.red)),
-        ]
-        .map(|x| x as u8)
+        let code = |part, weight| {
+            let (n, d) = (112 * i64::from(self.one * part - luma), 255 * i64::from((self.one - weight) * count));
+            (128 + nearest(n, d)) as u8
+        };
+        [code(b, self.blue), code(r, self.red)]
+    }
+
+    fn mix(self, [r, g, b]: [i32; 3]) -> i32 {
+        self.red * r + self.green * g + self.blue * b
+    }
+}
+
+/// A picture as most video has it: one Cb and one Cr for four pixels.
+#[cfg(feature = "mp4")]
+#[derive(Default)]
+pub(super) struct Yuv420 {
+    pub y: Vec<u8>,
+    pub cb: Vec<u8>,
+    pub cr: Vec<u8>,
+}
+
+#[cfg(feature = "mp4")]
+impl Yuv420 {
+    /// Converts a picture, `[height, width, 3]`, of even sizes.
+    ///
+    /// A chroma sample sits where H.264 puts it unless told otherwise (type 0: on the left pixel's column, halfway
+    /// between the two rows): it is the mean of three columns weighted 1, 2, 1 and of the two rows, the edge repeated,
+    /// rounded once to the nearest integer.
+    pub fn convert(&mut self, weights: Weights, width: usize, height: usize, rgb: &[u8]) {
+        self.y.clear();
+        self.cb.clear();
+        self.cr.clear();
+        self.y.extend(rgb.as_chunks::<3>().0.iter().map(|pixel| weights.luma(*pixel)));
+        for rows in rgb.chunks_exact(2 * 3 * width).take(height / 2) {
+            let (upper, lower) = rows.split_at(3 * width);
+            let column = |x: usize| [0, 1, 2].map(|c| i32::from(upper[3 * x + c]) + i32::from(lower[3 * x + c]));
+            for x in (0..width).step_by(2) {
+                let (left, centre, right) = (column(x.saturating_sub(1)), column(x), column(x + 1));
+                let [cb, cr] = weights.chroma([0, 1, 2].map(|c| left[c] + 2 * centre[c] + right[c]), 8);
+                self.cb.push(cb);
+                self.cr.push(cr);
+            }
+        }
     }
 }
 
 /// The integer nearest to `n / d`, halves up.
-fn nearest(n: i32, d: i32) -> i32 {
+fn nearest(n: i64, d: i64) -> i64 {
     (2 * n + d).div_euclid(2 * d)
 }
 
@@ -80,5 +126,34 @@ mod tests {
         assert_eq!(Weights::of_size(832, 480).one, BT601.one);
         assert_eq!(Weights::of_size(1280, 720).one, BT709.one);
         assert_eq!(Weights::of_size(480, 832).one, BT709.one);
+    }
+
+    #[cfg(feature = "mp4")]
+    #[test]
+    fn chroma_of_four_pixels_is_the_nearest_to_the_weighted_mean() {
+        let (width, height) = (6, 4);
+        let rgb: Vec<u8> = (0..3 * width * height).map(|i| (i * i * 37 % 256) as u8).collect();
+        let mut picture = Yuv420::default();
+        picture.convert(BT709, width, height, &rgb);
+        assert_eq!((picture.y.len(), picture.cb.len(), picture.cr.len()), (24, 6, 6));
+        for i in 0..6 {
+            let (x, y) = (i % 3 * 2, i / 3 * 2);
+            let [mut r, mut g, mut b] = [0.0; 3];
+            for (column, weight) in [(x.max(1) - 1, 0.125), (x, 0.25), (x + 1, 0.125)] {
+                for row in [y, y + 1] {
+                    let at = 3 * (row * width + column);
+                    let [red, green, blue] = [0, 1, 2].map(|c| weight * f64::from(rgb[at + c]) / 255.0);
+                    (r, g, b) = (r + red, g + green, b + blue);
+                }
+            }
+            let luma = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+            let exact = [128.0 + 224.0 * (b - luma) / 1.8556, 128.0 + 224.0 * (r - luma) / 1.5748];
+            for (code, exact) in [picture.cb[i], picture.cr[i]].into_iter().zip(exact) {
+                assert!((f64::from(code) - exact).abs() <= 0.5 + 1e-9, "sample {i}: {code} for {exact}");
+            }
+        }
+        for (luma, pixel) in picture.y.iter().zip(rgb.as_chunks::<3>().0) {
+            assert_eq!(*luma, BT709.convert(*pixel)[0]);
+        }
     }
 }

@@ -1,15 +1,37 @@
 //! Frames, and where they go: a [`FrameSink`] takes them one by one, so that no clip is ever whole in memory.
+//!
+//! [`open`] makes the sink that a path asks for; [`Zoom`] enlarges what goes into another sink.
 
+#[cfg(feature = "png")]
+mod apng;
 mod colour;
+mod file;
+#[cfg(feature = "gif")]
+mod gif;
+#[cfg(feature = "mp4")]
+mod mp4;
+mod open;
+#[cfg(feature = "gif")]
+mod palette;
 #[cfg(feature = "png")]
 mod png;
 #[cfg(test)]
 mod tests;
 mod y4m;
+mod zoom;
 
+#[cfg(feature = "png")]
+pub use self::apng::Apng;
+pub use self::file::FileSink;
+#[cfg(feature = "gif")]
+pub use self::gif::Gif;
+#[cfg(feature = "mp4")]
+pub use self::mp4::Mp4;
+pub use self::open::{SinkOptions, formats, open};
 #[cfg(feature = "png")]
 pub use self::png::PngFolder;
 pub use self::y4m::Y4m;
+pub use self::zoom::Zoom;
 
 use crate::error::{Error, Result};
 
@@ -25,6 +47,8 @@ pub struct VideoInfo {
     pub height: usize,
     /// Frames per second.
     pub fps: u32,
+    /// How many frames there will be, exactly.
+    pub frames: usize,
 }
 
 impl VideoInfo {
@@ -35,6 +59,9 @@ impl VideoInfo {
         }
         if self.fps == 0 {
             return refuse("fps", "a video has at least 1 frame per second".into());
+        }
+        if self.frames == 0 {
+            return refuse("frames", "a video has at least 1".into());
         }
         Ok(())
     }
@@ -108,9 +135,18 @@ fn check_len(len: usize, width: usize, height: usize) -> Result<()> {
 /// Takes the frames of one video in time order: `start` once, `frame` for each, `finish` once.
 ///
 /// Until `finish` has returned, a sink leaves nothing at its target that looks like a complete video; dropped before, it
-/// leaves nothing at all. Calls out of order and frames of another size are [`Error::Request`].
+/// leaves nothing at all. Calls out of order, frames of another size and another number of frames than `start` was told
+/// are [`Error::Request`].
 pub trait FrameSink: Send {
-    /// Tells the size and the rate, before the first frame.
+    /// Whether the sink can take such a video: what `start` would find out only after all the sampling.
+    ///
+    /// # Errors
+    /// [`Error::Request`] naming the field and the nearest value that can be done.
+    fn check(&self, info: &VideoInfo) -> Result<()> {
+        info.check()
+    }
+
+    /// Tells the size, the rate and the number of frames, before the first of them.
     fn start(&mut self, info: &VideoInfo) -> Result<()>;
 
     /// Takes the next frame.
@@ -118,6 +154,24 @@ pub trait FrameSink: Send {
 
     /// Completes the video.
     fn finish(&mut self) -> Result<()>;
+}
+
+impl<S: FrameSink + ?Sized> FrameSink for Box<S> {
+    fn check(&self, info: &VideoInfo) -> Result<()> {
+        (**self).check(info)
+    }
+
+    fn start(&mut self, info: &VideoInfo) -> Result<()> {
+        (**self).start(info)
+    }
+
+    fn frame(&mut self, frame: &Frame) -> Result<()> {
+        (**self).frame(frame)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        (**self).finish()
+    }
 }
 
 /// Drops every frame: for measurements and tests of what comes before.
@@ -151,6 +205,36 @@ impl FrameSink for Vec<Frame> {
 
     fn finish(&mut self) -> Result<()> {
         Ok(())
+    }
+}
+
+/// A video that has started: what a sink was told, and how many of the frames it has.
+#[derive(Clone, Copy)]
+struct Clip {
+    info: VideoInfo,
+    frames: usize,
+}
+
+impl Clip {
+    fn new(info: &VideoInfo) -> Self {
+        Self { info: *info, frames: 0 }
+    }
+
+    /// Holds the next frame against what was told.
+    fn check_frame(&self, frame: &Frame) -> Result<()> {
+        if self.frames == self.info.frames {
+            let why = format!("one more than the {} that were announced", self.frames);
+            return Err(Error::Request { what: "frames", why });
+        }
+        self.info.check_frame(frame)
+    }
+
+    fn check_complete(&self) -> Result<()> {
+        if self.frames == self.info.frames {
+            return Ok(());
+        }
+        let why = format!("{} came, {} were announced", self.frames, self.info.frames);
+        Err(Error::Request { what: "frames", why })
     }
 }
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use png::{BitDepth, ColorType, Encoder};
 
-use super::{Frame, FrameSink, VideoInfo, out_of_order};
+use super::apng::COMMENT;
+use super::{Clip, Frame, FrameSink, VideoInfo, out_of_order};
 use crate::error::{Error, Result};
 use crate::output::{cannot_create, refusal};
 
@@ -19,8 +20,8 @@ const MAX_FRAMES: usize = 99_999;
 pub struct PngFolder {
     folder: PathBuf,
     hidden: Option<Hidden>,
-    info: Option<VideoInfo>,
-    frames: usize,
+    clip: Option<Clip>,
+    comment: Option<String>,
 }
 
 impl PngFolder {
@@ -48,39 +49,53 @@ impl PngFolder {
             return Err(refusal(path, &why));
         }
         let hidden = Hidden::create(path, made)?;
-        Ok(Self { folder: path.to_owned(), hidden: Some(hidden), info: None, frames: 0 })
+        Ok(Self { folder: path.to_owned(), hidden: Some(hidden), clip: None, comment: None })
+    }
+
+    /// Keeps this text in the first frame, in an iTXt chunk with the keyword `Comment`.
+    pub fn with_comment(self, comment: impl Into<String>) -> Self {
+        Self { comment: Some(comment.into()), ..self }
     }
 }
 
 impl FrameSink for PngFolder {
-    fn start(&mut self, info: &VideoInfo) -> Result<()> {
+    fn check(&self, info: &VideoInfo) -> Result<()> {
         info.check()?;
-        if self.info.is_some() || self.hidden.is_none() {
+        if info.frames > MAX_FRAMES {
+            let why = format!("{}, and a folder of PNG files holds at most {MAX_FRAMES}", info.frames);
+            return Err(Error::Request { what: "frames", why });
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, info: &VideoInfo) -> Result<()> {
+        self.check(info)?;
+        if self.clip.is_some() || self.hidden.is_none() {
             return Err(out_of_order("start"));
         }
-        self.info = Some(*info);
+        self.clip = Some(Clip::new(info));
         Ok(())
     }
 
     fn frame(&mut self, frame: &Frame) -> Result<()> {
-        let info = self.info.ok_or_else(|| out_of_order("frame"))?;
-        info.check_frame(frame)?;
-        if self.frames == MAX_FRAMES {
-            let why = format!("a folder of PNG files holds at most {MAX_FRAMES}; choose another format");
-            return Err(Error::Request { what: "frames", why });
-        }
-        // After an error there is nothing to finish: the hidden folder goes.
+        let clip = self.clip.as_mut().filter(|_| self.hidden.is_some()).ok_or_else(|| out_of_order("frame"))?;
+        clip.check_frame(frame)?;
         let hidden = self.hidden.take().ok_or_else(|| out_of_order("frame"))?;
-        let path = hidden.path.join(name(self.frames + 1));
-        encode(&path, frame).map_err(Error::io("write", &path))?;
-        self.frames += 1;
+        // After an error there is nothing to finish: the hidden folder goes.
+        let path = hidden.path.join(name(clip.frames + 1));
+        let comment = self.comment.as_deref().filter(|_| clip.frames == 0);
+        encode(&path, frame, comment).map_err(Error::io("write", &path))?;
+        clip.frames += 1;
         self.hidden = Some(hidden);
         Ok(())
     }
 
     fn finish(&mut self) -> Result<()> {
-        let hidden = self.hidden.take().filter(|_| self.info.is_some()).ok_or_else(|| out_of_order("finish"))?;
-        for i in 1..=self.frames {
+        let (Some(clip), Some(_)) = (&self.clip, &self.hidden) else { return Err(out_of_order("finish")) };
+        clip.check_complete()?;
+        let frames = clip.frames;
+        let hidden = self.hidden.take().ok_or_else(|| out_of_order("finish"))?;
+        for i in 1..=frames {
             let target = self.folder.join(name(i));
             let from = hidden.path.join(name(i));
             if let Err(e) = fs::rename(&from, &target) {
@@ -92,7 +107,7 @@ impl FrameSink for PngFolder {
         // Frames of a longer video that was here before.
         for entry in fs::read_dir(&self.folder).map_err(Error::io("read", &self.folder))? {
             let path = entry.map_err(Error::io("read", &self.folder))?.path();
-            if number(&path).is_some_and(|i| i > self.frames || i == 0) && path.is_file() {
+            if number(&path).is_some_and(|i| i > frames || i == 0) && path.is_file() {
                 fs::remove_file(&path).map_err(Error::io("remove", &path))?;
             }
         }
@@ -100,11 +115,14 @@ impl FrameSink for PngFolder {
     }
 }
 
-fn encode(path: &Path, frame: &Frame) -> io::Result<()> {
+fn encode(path: &Path, frame: &Frame, comment: Option<&str>) -> io::Result<()> {
     let mut file = BufWriter::new(File::create_new(path)?);
     let mut encoder = Encoder::new(&mut file, frame.width() as u32, frame.height() as u32);
     encoder.set_color(ColorType::Rgb);
     encoder.set_depth(BitDepth::Eight);
+    if let Some(comment) = comment {
+        encoder.add_itxt_chunk(COMMENT.into(), comment.into())?;
+    }
     let mut writer = encoder.write_header()?;
     writer.write_image_data(frame.rgb())?;
     writer.finish()?;
