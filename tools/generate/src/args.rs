@@ -14,7 +14,7 @@ pub const MAX_THREADS: u16 = 1024;
     name = "generate",
     args_override_self = true,
     after_help = "Examples:\n  \
-        generate -m wan2.1-t2v-1.3b \"a cat walks through snow\" -o cat.y4m\n  \
+        generate -m wan2.1-t2v-1.3b \"a cat walks through snow\" -o cat.mp4\n  \
         generate -m wan2.1-t2v-1.3b -p \"a cat walks through snow\" --size 480x272 --frames 33 -t 20 -s 7 -o frames/"
 )]
 pub struct Args {
@@ -34,7 +34,8 @@ pub struct Args {
     #[arg(short, long, value_name = "DIR")]
     pub model: PathBuf,
 
-    /// A .y4m file, or a folder for PNG frames if it ends in a slash [default: PROMPT-SEED.y4m]
+    /// A .mp4, .gif, .png (animated) or .y4m file, a folder for PNG frames if it ends in a slash, or - for y4m on standard
+    /// output [default: PROMPT-SEED.mp4]
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
 
@@ -45,6 +46,14 @@ pub struct Args {
     /// Frames: a multiple of the model's temporal factor (4 for Wan) plus 1
     #[arg(long, value_name = "N", default_value_t = 81, value_parser = parse_count, allow_negative_numbers = true)]
     pub frames: usize,
+
+    /// Frames a second
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=240))]
+    pub fps: u32,
+
+    /// Make every pixel a square of N by N
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub zoom: u16,
 
     /// Sampling steps
     #[arg(short = 't', long, value_name = "N", default_value_t = 50, value_parser = parse_count, allow_negative_numbers = true)]

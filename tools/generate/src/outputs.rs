@@ -85,6 +85,10 @@ impl State {
 }
 
 impl FrameSink for Outputs {
+    fn check(&self, info: &VideoInfo) -> Result<()> {
+        self.sink(|sink| sink.check(info))
+    }
+
     fn start(&mut self, info: &VideoInfo) -> Result<()> {
         self.sink(|sink| sink.start(info))
     }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use zoetrope::sampler::Grid;
-use zoetrope::video::{FrameSink, PngFolder, Y4m};
+use zoetrope::video::{self, FrameSink, SinkOptions, VideoInfo, Zoom};
 use zoetrope::weights::Mapping;
 use zoetrope::{
     Cancel, Device, DeviceOptions, Error, LatentsFile, Pipeline, Progress, Prompt, Request, Result, Steps, load_latents,
@@ -31,6 +31,9 @@ pub fn run(args: &Args, matches: &ArgMatches) -> Result<()> {
     let done = pool.install(|| generate(args, matches, cancel, &outputs));
     outputs.discard();
     let output = done?;
+    if output == Path::new("-") {
+        return Ok(());
+    }
     // The path's own bytes, which need not be Unicode.
     let line = [output.as_os_str().as_encoded_bytes(), b"\n"].concat();
     let mut stdout = std::io::stdout().lock();
@@ -79,7 +82,8 @@ fn generate(args: &Args, matches: &ArgMatches, cancel: Cancel, outputs: &Outputs
         let why = format!("{} is the output too; choose another name", path.display());
         return Err(Error::Request { what: "save-latents", why });
     }
-    let sink = open_sink(&output, args.force)?;
+    let info = VideoInfo { width: request.width, height: request.height, fps: request.fps, frames: request.frames };
+    let sink = open_sink(args, &output, &info)?;
     let latents = args.save_latents.as_ref().map(|path| LatentsFile::create(path, args.force)).transpose()?;
     outputs.hold(sink, latents);
     let mut report = Report::new(args.quiet);
@@ -118,6 +122,7 @@ fn request(args: &Args, matches: &ArgMatches) -> Result<Request> {
         width: args.size.0,
         height: args.size.1,
         frames: args.frames,
+        fps: args.fps,
         steps,
         sampler: args.sampler.map(Into::into),
         guidance: args.guidance,
@@ -126,22 +131,16 @@ fn request(args: &Args, matches: &ArgMatches) -> Result<Request> {
     })
 }
 
-/// A folder of PNG frames if the path ends in a slash, else y4m.
-fn open_sink(output: &Path, force: bool) -> Result<Box<dyn FrameSink>> {
-    let ends_in_slash = output.as_os_str().to_string_lossy().ends_with(['/', std::path::MAIN_SEPARATOR]);
-    if ends_in_slash {
-        return Ok(Box::new(PngFolder::create(output, force)?));
+/// The sink that the path asks for, enlarging pixels if asked; refuses what it could not take.
+fn open_sink(args: &Args, output: &Path, info: &VideoInfo) -> Result<Box<dyn FrameSink>> {
+    if output.is_dir() && !output.as_os_str().to_string_lossy().ends_with(['/', std::path::MAIN_SEPARATOR]) {
+        let why = format!("{0} is a folder; write {0}/ for PNG frames in it", output.display());
+        return Err(Error::Request { what: "output", why });
     }
-    if output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("y4m")) {
-        return Ok(Box::new(Y4m::create(output, force)?));
-    }
-    let name = output.display();
-    let why = if output.is_dir() {
-        format!("{name} is a folder; write {name}/ for PNG frames in it")
-    } else {
-        format!("{name} ends neither in .y4m, for a video, nor in /, for a folder of PNG frames")
-    };
-    Err(Error::Request { what: "output", why })
+    let options = SinkOptions { force: args.force, stdout: Some(Box::new(std::io::stdout())), comment: None };
+    let sink = Zoom::new(video::open(output, options)?, args.zoom.into())?;
+    sink.check(info)?;
+    Ok(Box::new(sink))
 }
 
 /// The prompt's words and the seed.
@@ -150,7 +149,9 @@ fn default_output(prompt: &str, seed: u64) -> PathBuf {
     let slug: String = words.collect::<Vec<_>>().join("-").to_lowercase().chars().take(48).collect();
     let slug = slug.trim_matches('-');
     let slug = if slug.is_empty() { "video" } else { slug };
-    PathBuf::from(format!("{slug}-{seed}.y4m"))
+    // The best that this build can write.
+    let ending = if video::formats().contains(&".mp4") { "mp4" } else { "gif" };
+    PathBuf::from(format!("{slug}-{seed}.{ending}"))
 }
 
 /// The beginning of a text on one line, control characters escaped.

@@ -128,6 +128,28 @@ fn png_frames_are_those_of_diffusers() {
 }
 
 #[test]
+fn the_ending_decides_the_format() {
+    let scratch = Scratch::new();
+    let mut formats: Vec<(&str, usize, &[u8])> =
+        vec![("a.gif", 0, b"GIF89a"), ("a.png", 1, b"PNG"), ("a.y4m", 0, b"YUV4MPEG2 W320 H192 F24:1")];
+    if cfg!(feature = "mp4") {
+        formats.push(("a.mp4", 4, b"ftyp"));
+    }
+    for (name, at, magic) in formats {
+        let path = scratch.path(name);
+        let output = tiny(&["a prompt", "-o", &path, "--zoom", "4", "--fps", "24"]);
+        succeeds(&output);
+        assert_eq!(text(&output.stdout), format!("{path}\n"));
+        assert!(fs::read(path).expect("a video")[at..].starts_with(magic), "{name}");
+    }
+    let piped = tiny(&["a prompt", "-o", "-"]);
+    succeeds(&piped);
+    assert!(piped.stdout.starts_with(b"YUV4MPEG2 W80 H48 F16:1"), "the video and nothing else");
+    assert_eq!(piped.stdout.windows(6).filter(|bytes| bytes == b"FRAME\n").count(), 5);
+    fails(&tiny(&["a prompt", "-o", &scratch.path("b.gif"), "--fps", "60"]), 2, &["fps", "50"]);
+}
+
+#[test]
 fn latents_are_saved_and_taken_up() {
     let scratch = Scratch::new();
     let (video, latents) = (scratch.path("a.y4m"), scratch.path("latents.safetensors"));
