@@ -4,6 +4,8 @@ for a few configurations. `tests/weights.rs` holds the name tables against it. N
 import json
 import pathlib
 
+import together  # noqa: F401
+
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from transformers import UMT5Config, UMT5EncoderModel

@@ -10,6 +10,8 @@ import json
 import sys
 from pathlib import Path
 
+import together  # noqa: F401
+
 import diffusers
 import numpy as np
 import torch

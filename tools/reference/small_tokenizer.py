@@ -59,7 +59,7 @@ def _normalisation_rules():
     return "\n".join(rows) + "\n"
 
 
-def _fields(message):
+def fields(message):
     """(number, payload) of the length-delimited fields of a protobuf message; other fields are stepped over."""
 
     def varint(at):
@@ -110,8 +110,8 @@ def train(scratch, vocabulary=VOCABULARY):
     proto = out.getvalue()
     processor = sentencepiece.SentencePieceProcessor(model_proto=proto)
     pieces = [(processor.id_to_piece(i), processor.get_score(i)) for i in range(processor.get_piece_size())]
-    spec = next(payload for number, payload in _fields(proto) if number == 3)
-    charsmap = next(payload for number, payload in _fields(spec) if number == 2)
+    spec = next(payload for number, payload in fields(proto) if number == 3)
+    charsmap = next(payload for number, payload in fields(spec) if number == 2)
     return pieces, charsmap
 
 

@@ -23,10 +23,14 @@ import unicodedata
 from importlib.metadata import version
 from pathlib import Path
 
+import together  # noqa: F401
+
 import sentencepiece
 from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import T5TokenizerFast
+
+from small_tokenizer import fields
 
 for package, pinned in {"diffusers": "0.42.1", "ftfy": "6.3.1", "tokenizers": "0.22.2", "transformers": "4.57.6"}.items():
     assert version(package) == pinned, (package, version(package))
@@ -176,31 +180,6 @@ def cases():
     long = [sentence(["latin"], 2000), sentence(scripts, 700)]
     everything = [*FIXED, *PROBES, *prompts, *mixed, *mojibake(), *signs(70), *entities(50), *anything(110), *long]
     return list(dict.fromkeys(everything))
-
-
-def fields(message):
-    """(number, payload) of the length-delimited fields of a protobuf message; other fields are stepped over."""
-
-    def varint(at):
-        value = shift = 0
-        while True:
-            byte = message[at]
-            value |= (byte & 127) << shift
-            at, shift = at + 1, shift + 7
-            if byte < 128:
-                return value, at
-
-    at = 0
-    while at < len(message):
-        tag, at = varint(at)
-        if tag & 7 == 2:
-            size, at = varint(at)
-            yield tag >> 3, message[at : at + size]
-            at += size
-        elif tag & 7 == 0:
-            _, at = varint(at)
-        else:
-            at += {1: 8, 5: 4}[tag & 7]
 
 
 def train(lines, **normalization):
