@@ -132,14 +132,19 @@ struct Partial {
 impl Partial {
     fn create(target: PathBuf, force: bool) -> Result<(Self, File)> {
         let Some(name) = target.file_name() else { return Err(refusal(&target, "is not the name of a file")) };
+        let mut prefix = std::ffi::OsString::from(".");
+        prefix.push(name);
+        prefix.push(PARTIAL);
+        sweep(&target.with_file_name(&prefix), |path| path, |path| fs::remove_file(path));
         for attempt in 0.. {
-            let mut hidden = std::ffi::OsString::from(".");
-            hidden.push(name);
-            hidden.push(format!(".partial-{}-{attempt}", std::process::id()));
+            let mut hidden = prefix.clone();
+            hidden.push(format!("{}-{attempt}", std::process::id()));
             let path = target.with_file_name(hidden);
             match File::create_new(&path) {
-                Ok(file) => return Ok((Self { path, target, force }, file)),
-                // Another output of this process, or left by a dead one that had the same number.
+                Ok(file) if hold(&file, &path) => return Ok((Self { path, target, force }, file)),
+                // Swept by another run between its making and its lock.
+                Ok(_) => {}
+                // Another output of this process.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => {}
                 Err(e) => return Err(cannot_create(&target, e)),
             }
@@ -167,6 +172,31 @@ impl Drop for Partial {
     fn drop(&mut self) {
         // After the rename there is nothing under this name, and nobody to tell of other failures.
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// What stands between a target's name and a process's number in a hidden name.
+pub(crate) const PARTIAL: &str = ".partial-";
+
+/// Locks a hidden file for as long as it is open, which tells [`sweep`] that its process lives; false if it has been swept
+/// already. Where the file system has no locks, nothing is swept either.
+pub(crate) fn hold(file: &File, path: &Path) -> bool {
+    let _ = file.lock();
+    is_there(path)
+}
+
+/// Removes what runs that were killed have left: everything whose path begins with `prefix` and whose `lock` file nobody
+/// holds. Failures are passed over: what stays is hidden and in nobody's way.
+pub(crate) fn sweep(prefix: &Path, lock: impl Fn(PathBuf) -> PathBuf, remove: impl Fn(&Path) -> io::Result<()>) {
+    let folder = prefix.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let start = prefix.file_name().unwrap_or_default().as_encoded_bytes();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(start) {
+            let held = File::open(lock(entry.path()));
+            if held.is_ok_and(|file| file.try_lock().is_ok()) {
+                let _ = remove(&entry.path());
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use png::{BitDepth, ColorType, Encoder};
 use super::apng::COMMENT;
 use super::{Clip, Frame, FrameSink, VideoInfo, out_of_order};
 use crate::error::{Error, Result};
-use crate::output::{cannot_create, refusal};
+use crate::output::{PARTIAL, cannot_create, hold, refusal, sweep};
 
 /// The most frames whose names still sort in time order.
 const MAX_FRAMES: usize = 99_999;
@@ -42,6 +42,7 @@ impl PngFolder {
         if !made && !path.is_dir() {
             return Err(refusal(path, "exists and is not a folder"));
         }
+        sweep(&path.join(PARTIAL), |hidden| hidden.join(LOCK), |hidden| fs::remove_dir_all(hidden));
         if !force && let Some(entry) = fs::read_dir(path).map_err(Error::io("read", path))?.next() {
             let held = entry.map(|entry| entry.file_name().display().to_string()).unwrap_or_default();
             let why =
@@ -144,15 +145,26 @@ fn number(path: &Path) -> Option<usize> {
 struct Hidden {
     path: PathBuf,
     made_parent: bool,
+    /// Open and locked while the folder is in use.
+    _lock: File,
 }
+
+/// The file in a hidden folder that tells whether its process lives.
+const LOCK: &str = ".lock";
 
 impl Hidden {
     fn create(folder: &Path, made_parent: bool) -> Result<Self> {
         for attempt in 0.. {
-            let path = folder.join(format!(".partial-{}-{attempt}", std::process::id()));
+            let path = folder.join(format!("{PARTIAL}{}-{attempt}", std::process::id()));
             match fs::create_dir(&path) {
-                Ok(()) => return Ok(Self { path, made_parent }),
-                // Another output of this process, or left by a dead one that had the same number.
+                Ok(()) => {
+                    let file = path.join(LOCK);
+                    let lock = File::create_new(&file).map_err(Error::io("create", &file))?;
+                    if hold(&lock, &file) {
+                        return Ok(Self { path, made_parent, _lock: lock });
+                    }
+                }
+                // Another output of this process.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => {}
                 Err(e) => return Err(Error::io("write into", folder)(e)),
             }

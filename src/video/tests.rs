@@ -128,6 +128,24 @@ fn high_definition_takes_its_own_matrix() {
 }
 
 #[test]
+fn what_a_killed_run_left_goes_and_what_another_run_writes_stays() {
+    let folder = Folder::new();
+    let path = folder.0.join("a.y4m");
+    let left = folder.0.join(".a.y4m.partial-999999999-0");
+    fs::write(&left, "half a video").unwrap();
+    fs::write(folder.0.join(".b.y4m.partial-999999999-0"), "of another video").unwrap();
+    let mut running = Y4m::create(&path, true).unwrap();
+    assert!(!left.exists());
+    running.start(&TINY).unwrap();
+    let second = Y4m::create(&path, true).unwrap();
+    assert_eq!(folder.names().len(), 3, "{:?}", folder.names());
+    drop(second);
+    running.frame(&tiny(9)).unwrap();
+    running.finish().unwrap();
+    assert_eq!(folder.names(), [".b.y4m.partial-999999999-0", "a.y4m"]);
+}
+
+#[test]
 fn a_y4m_file_appears_when_it_is_complete() {
     let folder = Folder::new();
     let path = folder.0.join("a.y4m");
@@ -265,6 +283,21 @@ mod png_folder {
         let names = names(&path);
         assert_eq!((names.len(), &*names[0], &*names[10]), (11, "frame_00001.png", "frame_00011.png"));
         assert_eq!(decode(&path.join("frame_00007.png")), picture);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_no_reason_to_refuse() {
+        let folder = Folder::new();
+        let path = folder.0.join("frames");
+        let left = path.join(".partial-999999999-0");
+        fs::create_dir_all(&left).unwrap();
+        fs::write(left.join(".lock"), "").unwrap();
+        fs::write(left.join("frame_00001.png"), "half a frame").unwrap();
+        let running = PngFolder::create(&path, false).unwrap();
+        assert!(!left.exists());
+        assert!(PngFolder::create(&path, false).is_err(), "the folder is in use");
+        drop(running);
+        assert!(names(&path).is_empty());
     }
 
     #[test]

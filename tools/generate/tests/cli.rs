@@ -400,6 +400,46 @@ fn an_interrupt_ends_the_run_and_leaves_nothing() {
     }
 }
 
+/// Ended at any moment and by any signal, a run leaves the whole video under the final name or nothing, and what it leaves
+/// under hidden names goes with the next run. `ZOETROPE_KILLS` asks for more than a few.
+#[cfg(unix)]
+#[test]
+fn no_end_leaves_half_a_file() {
+    use std::process::Stdio;
+    use std::time::{Duration, Instant};
+
+    let kills: u64 = std::env::var("ZOETROPE_KILLS").map_or(15, |count| count.parse().expect("a number"));
+    let scratch = Scratch::new();
+    for ending in ["y4m", "gif"] {
+        let (reference, path) = (scratch.path(&format!("whole.{ending}")), scratch.path(&format!("a.{ending}")));
+        let started = Instant::now();
+        succeeds(&tiny(&["a prompt", "-o", &reference]));
+        let run = started.elapsed();
+        let whole = fs::read(&reference).expect("a video");
+        fs::remove_file(reference).expect("the video");
+        for kill in 0..kills {
+            let model = fixtures().join("checkpoints/b");
+            let mut command = Command::new(env!("CARGO_BIN_EXE_generate"));
+            command.arg("-m").arg(model).args(["--size", "80x48", "--frames", "5", "-t", "3", "-s", "7", "a prompt"]);
+            let mut child = (command.args(["--force", "-o", &path]).stdout(Stdio::null()).stderr(Stdio::null()))
+                .spawn()
+                .expect("the binary runs");
+            // Moments spread over the whole run, its end included, without a pattern.
+            std::thread::sleep(Duration::from_secs_f64(run.as_secs_f64() * (kill * 7 % 17) as f64 / 15.0));
+            let signal = ["-KILL", "-TERM", "-INT"][kill as usize % 3];
+            let sent = Command::new("kill").args([signal, &child.id().to_string()]).stderr(Stdio::null()).status();
+            sent.expect("kill runs");
+            child.wait().expect("an end");
+            if let Ok(bytes) = fs::read(&path) {
+                assert!(bytes == whole, "{signal}, {ending}: {} of {} bytes", bytes.len(), whole.len());
+            }
+        }
+        succeeds(&tiny(&["a prompt", "--force", "-o", &path]));
+        assert_eq!(scratch.list(), [format!("a.{ending}")], "the next run has cleaned up");
+        fs::remove_file(path).expect("the video");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupt_ends_even_what_waits_for_another_program() {
