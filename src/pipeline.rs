@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::{Configs, umt5, wan, wan_vae};
-use crate::request::{Checked, OnProgress, Progress, Prompt, Request};
+use crate::request::{Checked, FrameGrid, OnProgress, Progress, Prompt, Request};
 use crate::rng;
 use crate::sampler::{SchedulerConfig, Solver};
 use crate::tensor::Tensor;
@@ -90,6 +90,11 @@ impl Pipeline {
         let frames = request.frames.min(vae.temporal_factor());
         let video = request.width * request.height * frames * channels;
         device.expect(2 * size_of::<f32>() as u64 * hidden.max(video) as u64)
+    }
+
+    /// The number of frames nearest to `frames` that this model can make: a multiple of its temporal factor plus 1.
+    pub fn nearest_frames(&self, frames: usize) -> usize {
+        FrameGrid::new(&self.configs).nearest(frames)
     }
 
     /// The shape `[C, T, H, W]` of the latent of a request.

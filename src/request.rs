@@ -96,16 +96,13 @@ impl Request {
             }
         }
         let frames = self.frames;
-        let unit = factor * pt;
-        // Latent frames come in multiples of the patch; of latent frames, the first is one frame, the rest `factor`.
-        let first = unit - factor + 1;
-        let most = (MAX_FRAMES / unit).min(transformer.rope_max_seq_len).saturating_sub(1) * unit + first;
+        let FrameGrid { first, unit, most } = FrameGrid::new(configs);
         if frames > most {
             let why = format!("{frames} is too many; at most {most} can be done");
             return Err(Error::Request { what: "frames", why });
         }
         if frames < first || !(frames - first).is_multiple_of(unit) {
-            let nearest = ((frames.saturating_sub(first) + unit / 2) / unit * unit + first).min(most);
+            let nearest = FrameGrid { first, unit, most }.nearest(frames);
             let why = format!(
                 "{frames} is not one of {first}, {}, {}, ...; the nearest is {nearest}",
                 first + unit,
@@ -175,4 +172,28 @@ pub(crate) struct Checked {
     pub grid: Grid,
     pub sampler: Sampler,
     pub guidance: Guidance,
+}
+
+/// The numbers of frames that a model can make: `first`, and `unit` more each time, up to `most`.
+pub(crate) struct FrameGrid {
+    first: usize,
+    unit: usize,
+    most: usize,
+}
+
+impl FrameGrid {
+    pub fn new(configs: &Configs) -> Self {
+        let (factor, pt) = (configs.vae.temporal_factor(), configs.transformer.patch_size[0]);
+        let unit = factor * pt;
+        // Latent frames come in multiples of the patch; of latent frames, the first is one frame, the rest `factor`.
+        let first = unit - factor + 1;
+        let patches = (MAX_FRAMES / unit).min(configs.transformer.rope_max_seq_len);
+        Self { first, unit, most: patches.saturating_sub(1) * unit + first }
+    }
+
+    /// The nearest number on the grid; of two equally near the larger.
+    pub fn nearest(&self, frames: usize) -> usize {
+        let over = frames.min(self.most).saturating_sub(self.first);
+        ((over + self.unit / 2) / self.unit * self.unit + self.first).min(self.most)
+    }
 }

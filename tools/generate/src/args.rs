@@ -1,12 +1,17 @@
 //! The flags.
 
+use std::io::Read;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use zoetrope::sampler::{Sampler, Schedule};
+use zoetrope::{Error, Result};
 
 /// The most worker threads: with far more, a system spends its time and memory on the threads alone.
 pub const MAX_THREADS: u16 = 1024;
+
+/// What is read of a prompt on standard input; the model takes some thousand characters.
+const MAX_PROMPT_BYTES: u64 = 1 << 20;
 
 /// Turns a prompt into a video.
 #[derive(Parser, Debug)]
@@ -18,7 +23,7 @@ pub const MAX_THREADS: u16 = 1024;
         generate -m wan2.1-t2v-1.3b -p \"a cat walks through snow\" --size 480x272 --frames 33 -t 20 -s 7 -o frames/"
 )]
 pub struct Args {
-    /// What the video shows
+    /// What the video shows; - reads it from standard input
     #[arg(value_name = "PROMPT", conflicts_with = "prompt_flag", required_unless_present = "prompt_flag")]
     prompt: Option<String>,
 
@@ -46,6 +51,10 @@ pub struct Args {
     /// Frames: a multiple of the model's temporal factor (4 for Wan) plus 1
     #[arg(long, value_name = "N", default_value_t = 81, value_parser = parse_count, allow_negative_numbers = true)]
     pub frames: usize,
+
+    /// Length in seconds, rounded to the nearest number of frames that the model can make
+    #[arg(long, value_name = "S", conflicts_with = "frames", allow_negative_numbers = true)]
+    pub seconds: Option<f64>,
 
     /// Frames a second
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=240))]
@@ -113,8 +122,17 @@ pub struct Args {
 }
 
 impl Args {
-    pub fn prompt(&self) -> &str {
-        self.prompt.as_deref().or(self.prompt_flag.as_deref()).unwrap_or_default()
+    /// The prompt, which `-` takes from standard input.
+    pub fn prompt(&self) -> Result<String> {
+        match self.prompt.as_deref().or(self.prompt_flag.as_deref()).unwrap_or_default() {
+            "-" => {
+                let mut text = String::new();
+                let read = std::io::stdin().take(MAX_PROMPT_BYTES).read_to_string(&mut text);
+                read.map_err(|source| Error::Io { doing: "read", path: "standard input".into(), source })?;
+                Ok(text)
+            }
+            text => Ok(text.to_owned()),
+        }
     }
 }
 
@@ -164,11 +182,11 @@ pub enum DeviceArg {
     Cpu,
 }
 
-fn parse_size(text: &str) -> Result<(usize, usize), String> {
+fn parse_size(text: &str) -> std::result::Result<(usize, usize), String> {
     let parsed = text.split_once(['x', 'X', '×']).and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
     parsed.ok_or_else(|| "a size is WIDTHxHEIGHT in pixels, such as 832x480".into())
 }
 
-fn parse_count(text: &str) -> Result<usize, String> {
+fn parse_count(text: &str) -> std::result::Result<usize, String> {
     text.parse().map_err(|_| "a whole number is expected".into())
 }

@@ -64,9 +64,16 @@ fn threads(args: &Args) -> Result<usize> {
 fn generate(args: &Args, matches: &ArgMatches, cancel: Cancel, outputs: &Outputs) -> Result<PathBuf> {
     let device =
         Device::cpu_with(DeviceOptions { cancel, memory_budget: memory::total(), ..DeviceOptions::default() })?;
-    let mut request = request(args, matches)?;
+    let prompt = args.prompt()?;
+    let mut request = request(args, matches, &prompt)?;
     let mapping = if args.no_mmap { Mapping::Read } else { Mapping::Map };
     let pipeline = Pipeline::open(&args.model, mapping)?;
+    let mut report = Report::new(args.quiet);
+    if let Some(seconds) = args.seconds {
+        request.frames = frames_of(seconds, &pipeline, request.fps)?;
+        let length = request.frames as f64 / f64::from(request.fps);
+        report.line(&format!("{} frames, {length:.2} s", request.frames));
+    }
     let expected = pipeline.latent_shape(&request)?;
     pipeline.check_memory(&device, &request)?;
     if let Some(path) = &args.latents {
@@ -77,7 +84,7 @@ fn generate(args: &Args, matches: &ArgMatches, cancel: Cancel, outputs: &Outputs
         }
         request.latents = Some(values);
     }
-    let output = args.output.clone().unwrap_or_else(|| default_output(args.prompt(), request.seed));
+    let output = args.output.clone().unwrap_or_else(|| default_output(&prompt, request.seed));
     if let Some(path) = args.save_latents.as_ref().filter(|path| same_file(path, &output)) {
         let why = format!("{} is the output too; choose another name", path.display());
         return Err(Error::Request { what: "save-latents", why });
@@ -86,7 +93,6 @@ fn generate(args: &Args, matches: &ArgMatches, cancel: Cancel, outputs: &Outputs
     let sink = open_sink(args, &output, &info)?;
     let latents = args.save_latents.as_ref().map(|path| LatentsFile::create(path, args.force)).transpose()?;
     outputs.hold(sink, latents);
-    let mut report = Report::new(args.quiet);
     for warning in pipeline.warnings() {
         report.line(&format!("warning: {warning}"));
     }
@@ -108,7 +114,16 @@ fn same_file(a: &Path, b: &Path) -> bool {
     (real(a).is_some() && real(a) == real(b)) || (whole(a).is_some() && whole(a) == whole(b))
 }
 
-fn request(args: &Args, matches: &ArgMatches) -> Result<Request> {
+/// The model's nearest number of frames for so many seconds.
+fn frames_of(seconds: f64, pipeline: &Pipeline, fps: u32) -> Result<usize> {
+    if !(seconds > 0.0 && seconds < 1e6) {
+        let why = format!("{seconds} is no length: it must be above 0, in seconds");
+        return Err(Error::Request { what: "seconds", why });
+    }
+    Ok(pipeline.nearest_frames((seconds * f64::from(fps)).round() as usize))
+}
+
+fn request(args: &Args, matches: &ArgMatches, text: &str) -> Result<Request> {
     let steps_given = matches.value_source("steps") == Some(ValueSource::CommandLine);
     let steps = match &args.sigmas {
         Some(sigmas) => {
@@ -127,7 +142,7 @@ fn request(args: &Args, matches: &ArgMatches) -> Result<Request> {
         sampler: args.sampler.map(Into::into),
         guidance: args.guidance,
         seed: args.seed.unwrap_or_else(|| u64::from(RandomState::new().build_hasher().finish() as u32)),
-        ..Request::new(prompt(args.prompt()), prompt(&args.negative_prompt))
+        ..Request::new(prompt(text), prompt(&args.negative_prompt))
     })
 }
 

@@ -150,6 +150,41 @@ fn the_ending_decides_the_format() {
 }
 
 #[test]
+fn seconds_become_frames_of_the_model() {
+    let scratch = Scratch::new();
+    let model = fixtures().join("checkpoints/b");
+    let model = model.to_str().expect("a unicode path");
+    let with = |seconds: &str| {
+        let path = scratch.path(&format!("{seconds}.y4m"));
+        generate(&["-m", model, "--size", "80x48", "-t", "1", "-o", &path, "a", "--seconds", seconds, "--fps", "8"])
+    };
+    for (seconds, frames) in [("1", 9), ("0.01", 1), ("0.5", 5), ("1.6", 13)] {
+        let output = with(seconds);
+        succeeds(&output);
+        let said = format!("{frames} frames, {:.2} s", f64::from(frames) / 8.0);
+        assert!(text(&output.stderr).contains(&said), "{}", text(&output.stderr));
+    }
+    fails(&with("0"), 2, &["seconds", "above 0"]);
+    fails(&with("nan"), 2, &["seconds"]);
+    fails(&tiny(&["a", "--seconds", "1"]), 2, &["--seconds", "--frames"]);
+}
+
+#[test]
+fn a_prompt_comes_from_standard_input() {
+    use std::io::Write;
+    let scratch = Scratch::new();
+    let (given, piped) = (scratch.path("given.y4m"), scratch.path("piped.y4m"));
+    succeeds(&tiny(&["two boats", "-o", &given]));
+    let model = fixtures().join("checkpoints/b");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_generate"));
+    command.arg("-m").arg(model).args(["--size", "80x48", "--frames", "5", "-t", "3", "-s", "7", "-", "-o", &piped]);
+    let mut child = command.stdin(std::process::Stdio::piped()).spawn().expect("the binary runs");
+    child.stdin.take().expect("a pipe").write_all(b"two boats\n").expect("a prompt");
+    assert!(child.wait().expect("an end").success());
+    assert!(fs::read(given).expect("a video") == fs::read(piped).expect("a video"));
+}
+
+#[test]
 fn latents_are_saved_and_taken_up() {
     let scratch = Scratch::new();
     let (video, latents) = (scratch.path("a.y4m"), scratch.path("latents.safetensors"));
