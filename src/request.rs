@@ -83,7 +83,7 @@ impl Request {
     pub(crate) fn check(&self, configs: &Configs, scheduler: &SchedulerConfig) -> Result<Checked> {
         let Configs { transformer, vae, .. } = configs;
         let (factor, scale) = (vae.temporal_factor(), vae.spatial_factor());
-        let [pt, ph, pw] = transformer.patch_size;
+        let [_, ph, pw] = transformer.patch_size;
         for (what, pixels, unit) in [("width", self.width, scale * pw), ("height", self.height, scale * ph)] {
             let most = (MAX_PIXELS / unit).min(transformer.rope_max_seq_len) * unit;
             if pixels > most {
@@ -115,7 +115,6 @@ impl Request {
         }
         let latent_frames = (frames - 1) / factor + 1;
         let latent = [transformer.in_channels, latent_frames, self.height / scale, self.width / scale];
-        transformer.check_grid([latent_frames / pt, latent[2] / ph, latent[3] / pw])?;
         if let Some(latents) = self.latents.as_ref().filter(|l| l.len() != latent.iter().product::<usize>()) {
             let why = format!("{} values given, this size needs {latent:?}", latents.len());
             return Err(Error::Request { what: "latents", why });

@@ -20,11 +20,6 @@ impl Guidance {
         Ok(Self { scale })
     }
 
-    /// The scale.
-    pub fn scale(self) -> f32 {
-        self.scale
-    }
-
     /// Whether the transformer must also run on the negative prompt.
     pub fn needs_uncond(self) -> bool {
         self.scale > 1.0

@@ -105,7 +105,7 @@ impl Config {
     ///
     /// # Errors
     /// [`Error::Request`] if an axis is longer.
-    pub fn check_grid(&self, grid: [usize; 3]) -> Result<()> {
+    pub(crate) fn check_grid(&self, grid: [usize; 3]) -> Result<()> {
         let mut axes = ["frames", "height", "width"].into_iter().zip(grid);
         match axes.find(|&(_, length)| length > self.rope_max_seq_len) {
             Some((what, length)) => {
