@@ -2,6 +2,8 @@
 
 #[path = "video/clips.rs"]
 mod clips;
+#[path = "video/comment.rs"]
+mod comment;
 #[cfg(feature = "gif")]
 #[path = "video/gif.rs"]
 mod gif_format;

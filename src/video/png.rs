@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use png::{BitDepth, ColorType, Encoder};
 
 use super::apng::COMMENT;
-use super::{Clip, Frame, FrameSink, VideoInfo, out_of_order};
+use super::{Clip, Frame, FrameSink, VideoInfo, comment, out_of_order};
 use crate::error::{Error, Result};
 use crate::output::{PARTIAL, cannot_create, hold, refusal, sweep};
 
@@ -53,7 +53,8 @@ impl PngFolder {
         Ok(Self { folder: path.to_owned(), hidden: Some(hidden), clip: None, comment: None })
     }
 
-    /// Keeps this text in the first frame, in an iTXt chunk with the keyword `Comment`.
+    /// Keeps this text in the first frame, in an iTXt chunk with the keyword `Comment`; at most
+    /// [`MAX_COMMENT`](super::MAX_COMMENT) bytes, which `check` holds.
     pub fn with_comment(self, comment: impl Into<String>) -> Self {
         Self { comment: Some(comment.into()), ..self }
     }
@@ -62,6 +63,7 @@ impl PngFolder {
 impl FrameSink for PngFolder {
     fn check(&self, info: &VideoInfo) -> Result<()> {
         info.check()?;
+        comment::check(self.comment.as_deref())?;
         if info.frames > MAX_FRAMES {
             let why = format!("{}, and a folder of PNG files holds at most {MAX_FRAMES}", info.frames);
             return Err(Error::Request { what: "frames", why });
