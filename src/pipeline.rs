@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::models::{Configs, umt5, wan, wan_vae};
 use crate::request::{Checked, FrameGrid, OnProgress, Progress, Prompt, Request};
 use crate::rng;
-use crate::sampler::{SchedulerConfig, Solver};
+use crate::sampler::{Grid, Sampler, SchedulerConfig, Solver};
 use crate::tensor::Tensor;
 use crate::video::{Frame, FrameSink, VideoInfo};
 use crate::weights::{Checkpoint, Mapping, NameTable, Warning, Weights};
@@ -103,6 +103,20 @@ impl Pipeline {
     /// As [`check`](Self::check).
     pub fn latent_shape(&self, request: &Request) -> Result<[usize; 4]> {
         Ok(request.check(&self.configs, &self.scheduler)?.latent)
+    }
+
+    /// The noise levels and the solver of a request.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn schedule(&self, request: &Request) -> Result<(Grid, Sampler)> {
+        let Checked { grid, sampler, .. } = request.check(&self.configs, &self.scheduler)?;
+        Ok((grid, sampler))
+    }
+
+    /// The checkpoint's scheduler.
+    pub fn scheduler(&self) -> &SchedulerConfig {
+        &self.scheduler
     }
 
     /// Generates a video: [`sample`](Self::sample), then [`decode`](Self::decode) into `sink`.

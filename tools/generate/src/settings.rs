@@ -56,7 +56,7 @@ impl Settings {
             seed: args.seed.or(recipe.map(|recipe| recipe.seed)).unwrap_or_else(random_seed),
             ..base
         };
-        let zoom = args.zoom.or(recipe.map(|recipe| recipe.zoom)).unwrap_or(defaults.zoom);
+        let zoom = args.zoom.or(recipe.map(|recipe| recipe.zoom)).unwrap_or(defaults.zoom as u16);
         Ok(Self { prompt, negative_prompt, zoom, request })
     }
 
@@ -64,7 +64,7 @@ impl Settings {
     pub fn recipe(&self, pipeline: &Pipeline, device: &str, latents: Option<String>) -> Result<Recipe> {
         let request = &self.request;
         let scheduler = pipeline.scheduler();
-        let steps = pipeline.grid(request)?.steps();
+        let (grid, sampler) = pipeline.schedule(request)?;
         let (schedule, shift, sigmas) = match &request.steps {
             Steps::Schedule { schedule, shift, .. } => {
                 (Some(schedule.to_string()), Some(shift.unwrap_or_else(|| schedule.default_shift(scheduler))), None)
@@ -82,11 +82,11 @@ impl Settings {
             frames: request.frames,
             fps: request.fps,
             zoom: self.zoom,
-            steps,
+            steps: grid.steps(),
             schedule,
             shift,
             sigmas,
-            sampler: request.sampler.unwrap_or(scheduler.sampler()).to_string(),
+            sampler: sampler.to_string(),
             guidance: request.guidance,
             checkpoint: checkpoint_id(pipeline)?,
             device: device.to_owned(),
