@@ -99,6 +99,15 @@ impl Checkpoint {
         json::read_config(&self.config_path(component))
     }
 
+    /// The object of a JSON file beside `model_index.json`, and the file's path; `None` if there is no such file.
+    pub(crate) fn optional_object(&self, name: &str) -> Result<Option<(PathBuf, Map<String, Value>)>> {
+        let file = self.folder.join(name);
+        match file.symlink_metadata() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            _ => json::read_object(&file).map(|object| Some((file, object))),
+        }
+    }
+
     /// The file that describes the tokenizer.
     ///
     /// # Errors
@@ -112,8 +121,9 @@ impl Checkpoint {
         Err(Error::Tokenizer { file, why: why.to_owned() })
     }
 
-    /// A hash of what the checkpoint is, quickly: the small files, and of each safetensors file the header and the
-    /// size. It tells checkpoints apart, not a bit that has flipped in a tensor. SHA-256 in hex.
+    /// A hash of what the checkpoint's models are, quickly: the small files, and of each safetensors file the header and the
+    /// size. It tells checkpoints apart, not a bit that has flipped in a tensor. `zoetrope.json` does not count: a request
+    /// spells out what is taken from it. SHA-256 in hex.
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Checkpoint`] when a file cannot be read or its header is damaged.
@@ -121,7 +131,23 @@ impl Checkpoint {
         hash::quick(&self.parts()?)
     }
 
-    /// A hash of every byte that the engine reads of the checkpoint, which takes as long as reading it. Kept as long as
+    /// A hash of one component with weights (`text_encoder`, `transformer`, `vae`), quickly: for caches of what it
+    /// computes.
+    ///
+    /// It covers `config.json`, the index, of each safetensors file size, time of the last change and header, and 4 KiB
+    /// from the middle of every tensor (all of a smaller one); of a gigabyte it reads about a megabyte. So it changes when
+    /// weights are trained further or swapped, and when their file is written to; also when the file is copied without its
+    /// time. SHA-256 in hex.
+    ///
+    /// # Errors
+    /// As [`fingerprint`](Self::fingerprint).
+    pub fn component_fingerprint(&self, component: &str) -> Result<String> {
+        let mut parts = Vec::new();
+        self.component_parts(component, &mut parts)?;
+        hash::sampled(&parts)
+    }
+
+    /// A hash of every byte that the engine reads of the checkpoint's models, which takes as long as reading it. Kept as long as
     /// sizes and times of the files stay the same. SHA-256 in hex.
     ///
     /// # Errors
@@ -139,31 +165,35 @@ impl Checkpoint {
     /// All files that are read, in a fixed order.
     fn parts(&self) -> Result<Vec<Part>> {
         let mut parts = vec![Part::small(&self.folder, "model_index.json".into())?];
-        for (component, _, config) in COMPONENTS {
-            let folder = self.component_folder(component)?;
-            match component {
-                "tokenizer" => {
-                    // Without it ids can still be passed in.
-                    if folder.join("tokenizer.json").is_file() {
-                        parts.push(Part::small(&self.folder, "tokenizer/tokenizer.json".into())?);
-                    }
-                }
-                _ => parts.push(Part::small(&self.folder, format!("{component}/{config}"))?),
-            }
-            if matches!(component, "text_encoder" | "transformer" | "vae") {
-                let located = component::locate(&folder)?;
-                let within = |path: &Path| {
-                    format!("{component}/{}", path.strip_prefix(&folder).unwrap_or(path).to_string_lossy())
-                };
-                if let Some(index) = &located.index {
-                    parts.push(Part::small(&self.folder, within(index))?);
-                }
-                for (path, _) in &located.files {
-                    parts.push(Part::tensors(&self.folder, within(path))?);
-                }
-            }
+        for (component, ..) in COMPONENTS {
+            self.component_parts(component, &mut parts)?;
         }
         Ok(parts)
+    }
+
+    /// The files of one component.
+    fn component_parts(&self, component: &str, parts: &mut Vec<Part>) -> Result<()> {
+        let folder = self.component_folder(component)?;
+        if component == "tokenizer" {
+            // Without it ids can still be passed in.
+            if folder.join("tokenizer.json").is_file() {
+                parts.push(Part::small(&self.folder, "tokenizer/tokenizer.json".into())?);
+            }
+            return Ok(());
+        }
+        let within =
+            |path: &Path| format!("{component}/{}", path.strip_prefix(&folder).unwrap_or(path).to_string_lossy());
+        parts.push(Part::small(&self.folder, within(&self.config_path(component)))?);
+        if component != "scheduler" {
+            let located = component::locate(&folder)?;
+            if let Some(index) = &located.index {
+                parts.push(Part::small(&self.folder, within(index))?);
+            }
+            for (path, _) in &located.files {
+                parts.push(Part::tensors(&self.folder, within(path))?);
+            }
+        }
+        Ok(())
     }
 
     fn component_folder(&self, name: &str) -> Result<PathBuf> {

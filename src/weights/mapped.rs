@@ -35,6 +35,14 @@ impl Stamp {
         self.len
     }
 
+    /// When the file was written to last, in nanoseconds from 1970, as far as the system says.
+    pub(super) fn nanoseconds(self) -> Option<i128> {
+        self.modified.map(|time| match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => after.as_nanos() as i128,
+            Err(before) => -(before.duration().as_nanos() as i128),
+        })
+    }
+
     fn of(file: &File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         Ok(Self { len: metadata.len(), modified: metadata.modified().ok() })

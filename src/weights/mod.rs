@@ -152,7 +152,7 @@ impl Weights {
 }
 
 /// Text from a file as a message may show it: control characters escaped, cut at 120 characters.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars().take(120) {
         if c.is_control() {

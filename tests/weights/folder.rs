@@ -258,6 +258,40 @@ fn the_fingerprint_sees_headers_and_sizes_and_the_full_hash_sees_all() {
     }
 }
 
+/// A component's fingerprint sees new weights, whether or not the file's time tells of them, and nothing elsewhere.
+#[test]
+fn a_components_fingerprint_changes_with_its_weights() {
+    let folder = checkpoint();
+    let checkpoint = Checkpoint::open(&folder.path(""), Mapping::Map).unwrap();
+    let now = || checkpoint.component_fingerprint("text_encoder").unwrap();
+    let path = folder.path(TEXT);
+    let (start, bytes) = (now(), fs::read(&path).unwrap());
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    assert_eq!(start.len(), 64);
+
+    // All but the header is new; size and time are those of before.
+    let mut trained = bytes.clone();
+    let header = bytes.len() - split(&bytes).1.len();
+    trained[header..].iter_mut().for_each(|byte| *byte ^= 1);
+    fs::write(&path, &trained).unwrap();
+    set_time(&path, time);
+    let other = now();
+    assert_ne!(other, start);
+    fs::write(&path, &bytes).unwrap();
+    set_time(&path, time);
+    assert_eq!(now(), start);
+    // Written to, for all that one can see.
+    set_time(&path, time + Duration::from_nanos(1000));
+    assert_ne!(now(), start);
+    set_time(&path, time);
+    // Another component.
+    add_tensor(&folder.path(VAE), "encoder.x", "F32", &[1], 4);
+    assert_eq!(now(), start);
+    edit_json(&folder.path("text_encoder/config.json"), |config| config["num_heads"] = json!(4));
+    assert_ne!(now(), start);
+    assert!(checkpoint.component_fingerprint("image_encoder").is_err());
+}
+
 /// The full hash is not worked out again while sizes and times of the files stay.
 #[test]
 fn the_full_hash_is_kept() {
