@@ -152,17 +152,19 @@ impl Report {
         if self.quiet {
             return;
         }
-        let each = self.stage.elapsed().as_secs_f64() / done as f64;
+        let passed = self.stage.elapsed().as_secs_f64();
+        let each = passed / done as f64;
+        if done == total {
+            self.end_bar();
+            self.line(&format!("  {what} {done}/{total}, {}, {}", pace(what, each), duration(passed)));
+            return;
+        }
         let text = format!("{}, {} left", pace(what, each), duration(each * (total - done) as f64));
         if self.terminal {
             let bar = self.bar.get_or_insert_with(|| bar(what, total));
             bar.set_message(text);
             bar.set_position(done as u64);
-            if done == total {
-                self.end_bar();
-                self.line(&format!("  {what} {done}/{total}, {}", duration(self.stage.elapsed().as_secs_f64())));
-            }
-        } else if done == total || self.spoke.elapsed() >= EVERY {
+        } else if self.spoke.elapsed() >= EVERY {
             self.spoke = Instant::now();
             self.line(&format!("  {what} {done}/{total}, {text}"));
         }

@@ -116,7 +116,7 @@ impl Job {
 /// The recipe's instruction set where this processor has it, so that the bits are the same.
 fn level(recipe: Option<&Recipe>) -> Option<SimdLevel> {
     let name = recipe?.device.strip_prefix("cpu ")?;
-    SimdLevel::available().into_iter().find(|level| level.to_string() == name)
+    SimdLevel::available().iter().copied().find(|level| level.to_string() == name)
 }
 
 /// Everything that can be refused is refused before the first stage, whose work would be lost.
@@ -200,7 +200,8 @@ fn texts(args: &Args, job: &Job, report: &mut Report) -> Result<Vec<Tensor>> {
     }
     let ids = pipeline.tokenize(&prompts, &mut |event| report.event(event))?;
     let cache = if args.no_text_cache { None } else { TextCache::of_user() };
-    let encoder = [&pipeline.text_encoder_id()?, &device.to_string(), &settings::engine()].map(String::as_str);
+    let encoder =
+        [pipeline.checkpoint().component_fingerprint("text_encoder")?, device.to_string(), settings::engine()];
     let keys: Vec<String> = ids.iter().map(|ids| TextCache::key(&encoder, ids)).collect();
     let get = |key: &String| cache.as_ref().and_then(|cache| cache.get(key, device));
     let mut found: Vec<Option<Tensor>> = keys.iter().map(get).collect();

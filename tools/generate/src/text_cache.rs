@@ -32,7 +32,7 @@ impl TextCache {
     }
 
     /// The name of an entry: `encoder` tells all that the embeddings of these ids depend on.
-    pub fn key(encoder: &[&str], ids: &[u32]) -> String {
+    pub fn key(encoder: &[String], ids: &[u32]) -> String {
         let mut hash = Sha256::new();
         for part in encoder {
             hash.update((part.len() as u64).to_le_bytes());
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn what_was_put_comes_back_and_what_is_damaged_does_not() {
         let (cache, device) = (cache("damage", 1 << 20), Device::cpu().expect("a device"));
-        let key = TextCache::key(&["encoder"], &[5, 1]);
+        let key = TextCache::key(&["encoder".into()], &[5, 1]);
         assert!(cache.get(&key, &device).is_none());
         cache.put(&key, &text(&device, 0.1));
         let found = cache.get(&key, &device).expect("the entry");
@@ -153,10 +153,10 @@ mod tests {
     #[test]
     fn keys_differ_with_ids_and_encoder() {
         let keys = [
-            TextCache::key(&["a", "b"], &[1, 2]),
-            TextCache::key(&["ab", ""], &[1, 2]),
-            TextCache::key(&["a", "b"], &[1, 3]),
-            TextCache::key(&["a", "b"], &[1]),
+            TextCache::key(&["a".into(), "b".into()], &[1, 2]),
+            TextCache::key(&["ab".into(), "".into()], &[1, 2]),
+            TextCache::key(&["a".into(), "b".into()], &[1, 3]),
+            TextCache::key(&["a".into(), "b".into()], &[1]),
         ];
         assert!(keys.iter().enumerate().all(|(i, key)| !keys[..i].contains(key)));
     }

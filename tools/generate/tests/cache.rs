@@ -15,7 +15,8 @@ fn the_encoder_is_not_touched_again() {
     copy(&fixtures().join("checkpoints/b"), Path::new(&model));
     let run = |prompt: &str, name: &str, more: &[&str]| -> (Output, Vec<u8>) {
         let path = scratch.path(name);
-        let flags = ["-m", &model, "--size", "80x48", "--frames", "5", "-t", "2", "-s", "7", "--force", "-o", &path, prompt];
+        let flags =
+            ["-m", &model, "--size", "80x48", "--frames", "5", "-t", "2", "-s", "7", "--force", "-o", &path, prompt];
         let mut command = command();
         let output = command.args(flags).args(more).env("XDG_CACHE_HOME", &cache).output().expect("the binary runs");
         succeeds(&output);
@@ -44,7 +45,9 @@ fn the_encoder_is_not_touched_again() {
 
     // Other weights, other embeddings.
     let weights = fs::read_dir(Path::new(&model).join("text_encoder")).expect("the encoder");
-    let weights = weights.map(|entry| entry.expect("an entry").path()).find(|path| path.extension().is_some_and(|e| e == "safetensors"));
+    let weights = weights
+        .map(|entry| entry.expect("an entry").path())
+        .find(|path| path.extension().is_some_and(|e| e == "safetensors"));
     let weights = weights.expect("weights");
     let mut bytes = fs::read(&weights).expect("weights");
     let last = bytes.len() - 1;

@@ -419,9 +419,8 @@ fn the_version_names_the_instruction_set() {
     let output = generate(&["--version"]);
     succeeds(&output);
     assert!(text(&output.stdout).starts_with("generate 0.1.0 (cpu: "), "{}", text(&output.stdout));
-    let forced = |level: &str| {
-        command().arg("--version").env("ZOETROPE_SIMD", level).output().expect("the binary runs")
-    };
+    let forced =
+        |level: &str| command().arg("--version").env("ZOETROPE_SIMD", level).output().expect("the binary runs");
     assert!(text(&forced("portable").stdout).contains("portable"));
     assert!(text(&forced("mmx").stdout).contains("mmx"));
 }

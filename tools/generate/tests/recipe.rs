@@ -20,7 +20,8 @@ fn model() -> String {
 
 /// The frames as a folder of PNG files holds them, the comments aside.
 fn pixels(folder: &str) -> Vec<Vec<u8>> {
-    let mut names: Vec<_> = fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path()).collect();
     names.sort();
     let read = |path: &std::path::PathBuf| {
         let file = std::io::BufReader::new(fs::File::open(path).expect("a frame"));
@@ -42,12 +43,30 @@ fn every_format_carries_the_recipe_and_a_rerun_gives_the_same_bytes() {
     for ending in formats {
         let [first, again] = ["first", "again"].map(|name| scratch.path(&format!("{name}.{ending}")));
         let prompt = "a \"quoted\" fox,\nжёлтый 🦊";
-        succeeds(&tiny(&[prompt, "-n", "grey", "-o", &first, "--zoom", "2", "--fps", "10", "--guidance", "3.3", "--shift", "2.7"]));
+        succeeds(&tiny(&[
+            prompt,
+            "-n",
+            "grey",
+            "-o",
+            &first,
+            "--zoom",
+            "2",
+            "--fps",
+            "10",
+            "--guidance",
+            "3.3",
+            "--shift",
+            "2.7",
+        ]));
         let recipe = shown(&first);
         assert_eq!(recipe["prompt"], prompt);
         assert_eq!(recipe["negative_prompt"], "grey");
         assert_eq!(recipe["seed"], 7);
-        assert_eq!([&recipe["width"], &recipe["height"], &recipe["frames"], &recipe["fps"], &recipe["zoom"], &recipe["steps"]].map(|n| n.as_u64()), [80, 48, 5, 10, 2, 3].map(Some));
+        assert_eq!(
+            [&recipe["width"], &recipe["height"], &recipe["frames"], &recipe["fps"], &recipe["zoom"], &recipe["steps"]]
+                .map(|n| n.as_u64()),
+            [80, 48, 5, 10, 2, 3].map(Some)
+        );
         assert_eq!([&recipe["schedule"], &recipe["sampler"], &recipe["precision"]], ["diffusers", "unipc", "f32"]);
         assert_eq!([&recipe["guidance"], &recipe["shift"]].map(Value::as_f64), [Some(3.3), Some(2.7)]);
         assert_eq!(recipe["checkpoint"]["name"], "b");
@@ -104,8 +123,9 @@ fn a_recipe_that_cannot_be_followed_says_so() {
     assert!(fs::read(&video).expect("a video") == fs::read(&other).expect("a video"));
 
     let file = scratch.path("recipe.json");
-    let mut recipe = shown(&video);
-    let mut with = |key: &str, value: Value| {
+    let whole = shown(&video);
+    let with = |key: &str, value: Value| {
+        let mut recipe = whole.clone();
         recipe[key] = value;
         fs::write(&file, recipe.to_string()).expect("a file");
         generate(&["-m", &model(), "--recipe", &file, "-o", &other, "--force", "--latents", &latents])

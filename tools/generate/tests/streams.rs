@@ -21,7 +21,8 @@ fn events_tell_the_whole_run() {
     assert_eq!(text(&output.stderr), "");
     let events = events(&output.stdout);
     let names: Vec<&str> = events.iter().map(|event| event["event"].as_str().expect("a name")).collect();
-    let expected = [&["start", "loading", "loading"][..], &["step"; 3], &["loading"], &["frame"; 5], &["done"]].concat();
+    let expected =
+        [&["start", "loading", "loading"][..], &["step"; 3], &["loading"], &["frame"; 5], &["done"]].concat();
     assert_eq!(names, expected);
     let numbers = |event: &Value, keys: &[&str]| -> Vec<u64> {
         keys.iter().map(|key| event[*key].as_u64().unwrap_or_else(|| panic!("{key} in {event}"))).collect()
@@ -95,7 +96,12 @@ fn modes_exclude_each_other_and_print_what_they_are_for() {
         assert!(text(&output.stdout).contains("show-recipe"), "{shell}");
     }
     fails(&generate(&["--completions", "cmd"]), 2, &["cmd", "bash", "zsh"]);
-    for pair in [&["--man", "--plan"][..], &["--show-recipe", "a", "--man"], &["--completions", "zsh", "--plan"], &["--man", "a prompt"]] {
+    for pair in [
+        &["--man", "--plan"][..],
+        &["--show-recipe", "a", "--man"],
+        &["--completions", "zsh", "--plan"],
+        &["--man", "a prompt"],
+    ] {
         fails(&generate(pair), 2, &["cannot be used with"]);
     }
     let help = text(&generate(&["--help"]).stdout);
