@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{ArgAction, Parser, ValueEnum};
 use clap_complete::Shell;
 use zoetrope::sampler::{Sampler, Schedule};
 use zoetrope::{Error, Result};
@@ -29,6 +29,8 @@ const NO_PROMPT: [&str; 6] = ["prompt_flag", "recipe", "plan", "show_recipe", "c
 #[command(
     name = "generate",
     args_override_self = true,
+    disable_help_flag = true,
+    disable_version_flag = true,
     group = clap::ArgGroup::new("mode").multiple(false),
     after_help = "\
 Examples:
@@ -38,15 +40,13 @@ Examples:
   generate -m wan2.1-t2v-1.3b --recipe cat.mp4 --seed 8
   generate -m wan2.1-t2v-1.3b \"a cat\" -o - | ffmpeg -i - cat.webm
 
-Defaults of size, length, steps, guidance and negative prompt are the checkpoint's (its zoetrope.json), else Wan's:
-832x480, 81 frames, 16 fps, 50 steps, guidance 5.
+Defaults of size, length, steps, guidance and negative prompt are the checkpoint's (its zoetrope.json), else Wan's: 832x480, 81 frames, 16 fps, 50 steps, guidance 5.
 
-Exit status: 0 done, 1 failed, 2 asked for what cannot be, 130 interrupted. Standard output carries the path of the
-finished video and nothing else, or the events of --json, or the video itself with -o -."
+Exit status: 0 done, 1 failed, 2 asked for what cannot be, 130 interrupted. Standard output carries the path of the finished video and nothing else, or the events of --json, or the video itself with -o -."
 )]
 pub struct Args {
     /// What the video shows; - reads it from standard input
-    #[arg(value_name = "PROMPT", conflicts_with = "prompt_flag", required_unless_present_any = NO_PROMPT, help_heading = INPUT)]
+    #[arg(value_name = "PROMPT", conflicts_with = "prompt_flag", required_unless_present_any = NO_PROMPT)]
     prompt: Option<String>,
 
     /// The same as a flag; --prompt=TEXT takes a text that begins with a dash
@@ -175,6 +175,14 @@ pub struct Args {
     /// Print the manual page
     #[arg(long, group = "mode", exclusive = true, help_heading = MODES)]
     pub man: bool,
+
+    /// Print this help; -h is shorter
+    #[arg(short, long, action = ArgAction::Help, help_heading = MODES)]
+    help: Option<bool>,
+
+    /// Print the version, and the instruction set that the kernels use here
+    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = MODES)]
+    version: Option<bool>,
 }
 
 impl Args {
