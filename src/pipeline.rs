@@ -13,6 +13,8 @@ use crate::request::{Checked, FrameGrid, OnProgress, Progress, Prompt, Request};
 use crate::rng;
 use crate::sampler::{Grid, Sampler, SchedulerConfig, Solver};
 use crate::tensor::Tensor;
+#[cfg(feature = "tokenizer")]
+use crate::text;
 use crate::video::{Frame, FrameSink, VideoInfo};
 use crate::weights::{Checkpoint, Mapping, NameTable, Warning, Weights};
 
@@ -37,15 +39,18 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Io`], [`Error::Checkpoint`] or [`Error::Config`] if something is missing, malformed or not supported.
     pub fn open(folder: impl AsRef<Path>, mapping: Mapping) -> Result<Self> {
-        let checkpoint = Checkpoint::open(folder.as_ref(), mapping)?;
-        for component in ["scheduler", "text_encoder", "transformer", "vae"] {
-            let file = checkpoint.config_path(component);
-            if matches!(file.try_exists(), Ok(false)) {
-                return Err(Error::file(&file, "is missing; the checkpoint is not complete, fetch it again"));
-            }
-        }
+        Self::from_checkpoint(Checkpoint::open(folder.as_ref(), mapping)?)
+    }
+
+    /// Opens a checkpoint that was opened as such, or that is [in memory](Checkpoint::from_memory).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_checkpoint(checkpoint: Checkpoint) -> Result<Self> {
+        checkpoint.check_complete()?;
         let configs = Configs::read(&checkpoint)?;
-        let scheduler = SchedulerConfig::open(&checkpoint.config_path("scheduler"), checkpoint.class("scheduler"))?;
+        let file = checkpoint.config_path("scheduler");
+        let scheduler = SchedulerConfig::of_class(checkpoint.object(&file)?, &file, checkpoint.class("scheduler"))?;
         let (defaults, unknown) = Defaults::read(&checkpoint, &configs, &scheduler)?;
         let mut warnings = Vec::from_iter(unknown);
         let mut component = |name, table: &NameTable| {
@@ -287,15 +292,17 @@ impl Pipeline {
         let tokenizer = std::cell::OnceCell::new();
         let ids = |(index, prompt): (usize, &&Prompt)| match prompt {
             #[cfg(feature = "tokenizer")]
-            Prompt::Text(text) => {
+            Prompt::Text(prompt) => {
                 let tokenizer = match tokenizer.get() {
                     Some(tokenizer) => tokenizer,
                     None => {
-                        let read = crate::text::Tokenizer::from_file(self.checkpoint.tokenizer_path()?)?;
+                        let file = self.checkpoint.tokenizer_path()?;
+                        let bytes = self.checkpoint.read(&file, text::LARGEST_FILE)?;
+                        let read = text::Tokenizer::from_bytes(&bytes, &file)?;
                         tokenizer.get_or_init(|| read)
                     }
                 };
-                let tokens = tokenizer.encode(&crate::text::clean(text), wan::MAX_TEXT_TOKENS)?;
+                let tokens = tokenizer.encode(&text::clean(prompt), wan::MAX_TEXT_TOKENS)?;
                 if let Some(text) = tokens.cut {
                     progress(Progress::PromptCut { prompt: index, text });
                 }

@@ -4,14 +4,14 @@ mod checkpoints;
 
 use std::fs;
 
-use checkpoints::{Copy, fixture};
-use zoetrope::weights::{Mapping, Warning};
+use checkpoints::{Copy, files, fixture};
+use proptest::prelude::*;
+use zoetrope::weights::{Checkpoint, Mapping, Warning};
 use zoetrope::{Error, Pipeline, Prompt, Result, Steps};
 
 fn open(json: impl AsRef<[u8]>) -> Result<Pipeline> {
-    let checkpoint = Copy::of("b");
-    fs::write(checkpoint.file("zoetrope.json"), json).unwrap();
-    Pipeline::open(&checkpoint.0, Mapping::Read)
+    let file = ("zoetrope.json".to_owned(), json.as_ref().to_vec());
+    Pipeline::from_checkpoint(Checkpoint::from_memory("b", files(&fixture("b")).into_iter().chain([file]))?)
 }
 
 #[test]
@@ -106,4 +106,78 @@ fn a_file_that_is_no_object_is_refused() {
     fs::create_dir(checkpoint.file("zoetrope.json")).unwrap();
     let text = Pipeline::open(&checkpoint.0, Mapping::Map).err().expect("it is a folder").to_string();
     assert!(text.contains("zoetrope.json: is a folder where a file is expected"), "{text}");
+}
+
+/// Wan's negative prompt comes with Wan's vocabulary, unless the file says otherwise.
+#[test]
+fn the_negative_prompt_goes_with_the_vocabulary() {
+    const SHARED: &str = "shared.weight";
+    let mut files = files(&fixture("f"));
+    let mut edit = |name: &str, edit: &dyn Fn(&[u8]) -> Vec<u8>| {
+        let (_, bytes) = files.iter_mut().find(|(path, _)| path == name).unwrap();
+        *bytes = edit(bytes);
+    };
+    edit("text_encoder/config.json", &|bytes| {
+        let mut config: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+        config["vocab_size"] = 256_384.into();
+        config.to_string().into_bytes()
+    });
+    edit("text_encoder/model.safetensors", &|bytes| {
+        let tensors = safetensors::SafeTensors::deserialize(bytes).unwrap();
+        let width = tensors.tensor(SHARED).unwrap().shape()[1];
+        let embedding = vec![0; 256_384 * width * 2];
+        let shared = safetensors::tensor::TensorView::new(safetensors::Dtype::F16, vec![256_384, width], &embedding);
+        let all = tensors.tensors().into_iter().filter(|(name, _)| name != SHARED);
+        safetensors::serialize(all.chain([(SHARED.to_owned(), shared.unwrap())]), None).unwrap()
+    });
+    let negative = |json: &str| {
+        let file = ("zoetrope.json".to_owned(), json.as_bytes().to_vec());
+        let checkpoint = Checkpoint::from_memory("f", files.iter().cloned().chain([file])).unwrap();
+        Pipeline::from_checkpoint(checkpoint).unwrap().defaults().negative_prompt.clone()
+    };
+    let wans = negative(r#"{"steps": 5}"#);
+    assert!(wans.starts_with("色调艳丽，过曝，") && wans.ends_with("，倒着走"), "{wans}");
+    assert_eq!(negative(r#"{"negative_prompt": ""}"#), "");
+}
+
+/// Whatever stands in the file: it opens, or it is refused.
+#[test]
+fn mutated_files_never_panic() {
+    const VALID: &str = r#"{"size": "80x48", "frames": 5, "fps": 12, "steps": 4, "guidance": 4.5, "negative_prompt": "a",
+        "known_words": ["a", "boat"], "zoom": 3}"#;
+    const PIECES: [&str; 16] = [
+        "0",
+        "-1",
+        "1e999",
+        "18446744073709551616",
+        "4.5",
+        "\"80x48\"",
+        "\"18446744073709551615x16\"",
+        "\"x\"",
+        "\"\\ud800\"",
+        "null",
+        "[]",
+        "{}",
+        "\"frames\"",
+        ",",
+        "\u{ff}",
+        "",
+    ];
+    let files = files(&fixture("b"));
+    let config = ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() };
+    let edits = prop::collection::vec((any::<u16>(), 0..12usize, prop::sample::select(PIECES.to_vec())), 1..4);
+    proptest!(config, |(edits in edits)| {
+        let mut bytes = VALID.as_bytes().to_vec();
+        for (at, len, piece) in edits {
+            let at = at as usize * bytes.len() / (u16::MAX as usize + 1);
+            let end = (at + len).min(bytes.len());
+            bytes.splice(at..end, piece.bytes());
+        }
+        let file = ("zoetrope.json".to_owned(), bytes);
+        let checkpoint = Checkpoint::from_memory("b", files.iter().cloned().chain([file])).unwrap();
+        match Pipeline::from_checkpoint(checkpoint) {
+            Ok(_) | Err(Error::Config { .. } | Error::Checkpoint { .. }) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+    });
 }

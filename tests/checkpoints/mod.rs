@@ -5,6 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use zoetrope::Result;
+use zoetrope::weights::Checkpoint;
+
 /// A copy of a fixture checkpoint that is removed when it goes out of scope.
 pub struct Copy(pub PathBuf);
 
@@ -13,7 +16,11 @@ impl Copy {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let target = std::env::temp_dir().join(format!("zoetrope-copy-{}-{number}", std::process::id()));
-        copy(&fixture(name), &target);
+        for (path, bytes) in files(&fixture(name)) {
+            let path = target.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
         Self(target)
     }
 
@@ -28,17 +35,23 @@ impl Drop for Copy {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
+/// The files of a checkpoint folder: their paths within it, with slashes, and their bytes.
+pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name().into_string().unwrap())).unwrap();
+        if path.is_dir() {
+            files.extend(self::files(&path).into_iter().map(|(below, bytes)| (format!("{name}/{below}"), bytes)));
         } else {
-            fs::copy(entry.path(), target).unwrap();
+            files.push((name, fs::read(&path).unwrap()));
         }
     }
+    files
+}
+
+/// The same checkpoint in memory, under the folder's name.
+pub fn in_memory(folder: &Path) -> Result<Checkpoint> {
+    Checkpoint::from_memory(folder, files(folder))
 }
 
 pub fn fixture(name: &str) -> PathBuf {
