@@ -9,6 +9,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use zoetrope::{Error, Progress, Request};
 
+use crate::plan::PlanEvent;
+
 /// How often a run tells of its steps where there is no terminal.
 const EVERY: Duration = Duration::from_secs(10);
 
@@ -33,6 +35,8 @@ pub enum Event<'a> {
     Frame { frame: usize, frames: usize, seconds: f64 },
     /// The video is complete.
     Done { output: Cow<'a, str>, seed: u64, seconds: f64 },
+    /// What `--plan` tells.
+    Plan(PlanEvent<'a>),
     /// The run has failed.
     Error { kind: &'a str, message: &'a str },
 }
