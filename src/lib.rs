@@ -19,6 +19,8 @@
 //! # }
 //! ```
 
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit, reason = "a library does not speak for its program")]
+
 mod defaults;
 mod device;
 mod dtype;
