@@ -28,6 +28,7 @@ mod nn;
 pub mod ops;
 mod output;
 mod pipeline;
+pub mod plan;
 mod pool;
 mod request;
 pub mod rng;
@@ -38,6 +39,7 @@ mod tensor;
 pub mod text;
 pub mod video;
 pub mod weights;
+mod work;
 
 pub use device::{Cancel, Cpu, Device, DeviceOptions};
 pub use dtype::DType;

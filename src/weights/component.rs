@@ -91,8 +91,8 @@ impl Component {
         })
     }
 
-    /// A tensor, by the name under which it is stored.
-    pub(super) fn load(&self, name: &str) -> Result<Weight> {
+    /// A tensor, by the name under which it is stored; without its bytes unless `read`.
+    pub(super) fn load(&self, name: &str, read: bool) -> Result<Weight> {
         let (file, entry) = match self.tensors.get(name) {
             Some(Held::File(file, entry)) => (&self.files[*file], entry),
             Some(Held::Own(weight)) => return Ok(weight.clone()),
@@ -109,6 +109,7 @@ impl Component {
         }
         let range = entry.range.clone();
         let bytes = match self.mapping {
+            _ if !read => Bytes::owned(Vec::new()),
             Mapping::Map => Bytes::mapped(Arc::clone(data), range),
             Mapping::Read => {
                 let bytes = data.read(range.start as u64..range.end as u64)?;
@@ -117,6 +118,11 @@ impl Component {
             }
         };
         Ok(Weight::new(name.to_owned(), Arc::clone(path), dtype, Shape::new(&entry.dims), bytes))
+    }
+
+    /// Whether tensors are copies in memory.
+    pub(super) fn in_memory(&self) -> bool {
+        self.mapping == Mapping::Read
     }
 
     /// Whether the mapped files are still what was mapped; what has been read into memory is out of reach anyhow.
