@@ -9,6 +9,7 @@ mod files;
 mod folder;
 mod hash;
 mod header;
+mod index;
 pub(crate) mod json;
 mod mapped;
 mod names;
