@@ -10,6 +10,8 @@ mod gif_format;
 #[cfg(feature = "mp4")]
 #[path = "video/mp4.rs"]
 mod mp4_format;
+#[path = "video/play.rs"]
+mod play_clips;
 #[cfg(feature = "png")]
 #[path = "video/png.rs"]
 mod png_format;
