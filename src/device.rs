@@ -126,6 +126,14 @@ impl Cpu {
     }
 }
 
+/// What decides the bits of a result: the kind of device and, of a processor, the instruction set: "cpu avx2".
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Cpu(cpu) = self;
+        write!(f, "cpu {}", cpu.0.level)
+    }
+}
+
 impl fmt::Debug for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::Cpu(cpu) = self;

@@ -19,6 +19,7 @@
 //! # }
 //! ```
 
+mod defaults;
 mod device;
 mod dtype;
 mod error;
@@ -39,6 +40,7 @@ pub mod text;
 pub mod video;
 pub mod weights;
 
+pub use defaults::Defaults;
 pub use device::{Cancel, Cpu, Device, DeviceOptions};
 pub use dtype::DType;
 pub use error::{Error, Result};
