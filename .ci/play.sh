@@ -71,6 +71,10 @@ done
 faithful "$here/clips/clip.mp4" "$here/clips/frames" 16
 python3 tools/reference/play.py "$here/clips/clip.mp4" "$here/clips/frames" --fps 16
 
+# FFmpeg shows the recipe of a run.
+ffprobe -v error -show_entries format_tags=comment -of default=noprint_wrappers=1:nokey=1 "$here/run.mp4" |
+    python3 -c 'import json, sys; recipe = json.load(sys.stdin); assert (recipe["prompt"], recipe["seed"]) == ("two boats on a lake", 7), recipe'
+
 # What was kept in the mp4 is what FFmpeg shows, and the picture is tagged as what it is.
 ffprobe -v error -show_entries format_tags=comment -of default=noprint_wrappers=1:nokey=1 "$here/clips/clip.mp4" >"$here/shown"
 { cat "$here/clips/comment.txt"; echo; } | cmp - "$here/shown"

@@ -4,6 +4,9 @@
 mod clips;
 #[path = "video/comment.rs"]
 mod comment;
+#[cfg(target_os = "linux")]
+#[path = "video/faults.rs"]
+mod faults;
 #[cfg(feature = "gif")]
 #[path = "video/gif.rs"]
 mod gif_format;
