@@ -160,7 +160,8 @@ pub struct Args {
     #[arg(long, help_heading = RUN)]
     pub no_mmap: bool,
 
-    /// Print what the run would take in work, memory and time; exit status 1 if it does not fit into memory
+    /// Print what the run would take in work, memory and time, without a PROMPT for the longest that the model reads;
+    /// exit status 1 if it does not fit into memory
     #[arg(long, group = "mode", help_heading = MODES)]
     pub plan: bool,
 

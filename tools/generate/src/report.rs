@@ -9,6 +9,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use zoetrope::{Error, Progress, Request};
 
+use crate::plan::PlanEvent;
+
 /// How often a run tells of its steps where there is no terminal.
 const EVERY: Duration = Duration::from_secs(10);
 
@@ -33,6 +35,8 @@ pub enum Event<'a> {
     Frame { frame: usize, frames: usize, seconds: f64 },
     /// The video is complete.
     Done { output: Cow<'a, str>, seed: u64, seconds: f64 },
+    /// What `--plan` tells.
+    Plan(PlanEvent<'a>),
     /// The run has failed.
     Error { kind: &'a str, message: &'a str },
 }
@@ -68,6 +72,8 @@ pub struct Report {
     json: bool,
     terminal: bool,
     bar: Option<ProgressBar>,
+    /// Steps and frames to come.
+    totals: (usize, usize),
     started: Instant,
     /// When the present stage began, and when a line was last printed.
     stage: Instant,
@@ -78,11 +84,12 @@ impl Report {
     pub fn new(quiet: bool, json: bool) -> Self {
         let now = Instant::now();
         let terminal = std::io::stderr().is_terminal();
-        Self { quiet, json, terminal, bar: None, started: now, stage: now, spoke: now }
+        Self { quiet, json, terminal, bar: None, totals: (0, 0), started: now, stage: now, spoke: now }
     }
 
     /// The work begins.
-    pub fn start(&self, request: &Request, steps: usize, output: &Path) {
+    pub fn start(&mut self, request: &Request, steps: usize, output: &Path) {
+        self.totals = (steps, request.frames);
         self.line(&format!("seed {}", request.seed));
         if self.json {
             let &Request { seed, width, height, frames, fps, .. } = request;
@@ -126,6 +133,12 @@ impl Report {
                 if self.json {
                     Event::Loading { stage }.print();
                 }
+                // The first step may take minutes.
+                match stage {
+                    "transformer" => self.start_bar("step", self.totals.0),
+                    "VAE decoder" => self.start_bar("frame", self.totals.1),
+                    _ => {}
+                }
             }
             Progress::PromptCut { prompt, text } => {
                 let which = if prompt == 0 { "prompt" } else { "negative prompt" };
@@ -160,14 +173,25 @@ impl Report {
             return;
         }
         let text = format!("{}, {} left", pace(what, each), duration(each * (total - done) as f64));
-        if self.terminal {
-            let bar = self.bar.get_or_insert_with(|| bar(what, total));
+        if let Some(bar) = &self.bar {
             bar.set_message(text);
             bar.set_position(done as u64);
         } else if self.spoke.elapsed() >= EVERY {
             self.spoke = Instant::now();
             self.line(&format!("  {what} {done}/{total}, {text}"));
         }
+    }
+
+    fn start_bar(&mut self, what: &'static str, total: usize) {
+        if self.quiet || !self.terminal {
+            return;
+        }
+        let style = ProgressStyle::with_template("  {prefix} {pos}/{len} {wide_bar} {elapsed} {msg}");
+        let style = style.expect("a fixed template").progress_chars("=> ");
+        let bar = ProgressBar::new(total as u64).with_style(style).with_prefix(what);
+        // Redrawn also while nothing happens: after a resize or a line of another program.
+        bar.enable_steady_tick(Duration::from_secs(1));
+        self.bar = Some(bar);
     }
 
     fn end_bar(&mut self) {
@@ -181,14 +205,6 @@ impl Drop for Report {
     fn drop(&mut self) {
         self.end_bar();
     }
-}
-
-fn bar(what: &str, total: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("  {prefix} {pos}/{len} {wide_bar} {msg}").expect("a fixed template");
-    let bar = ProgressBar::new(total as u64).with_style(style.progress_chars("=> ")).with_prefix(what.to_owned());
-    // Redrawn also while nothing happens: after a resize or a line of another program.
-    bar.enable_steady_tick(Duration::from_secs(1));
-    bar
 }
 
 /// How long one takes, or how many a second.

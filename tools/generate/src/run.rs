@@ -151,7 +151,7 @@ fn generate(args: &Args, mut job: Job, outputs: &Outputs) -> Result<PathBuf> {
         let length = request.frames as f64 / f64::from(request.fps);
         report.line(&format!("{} frames, {length:.2} s", request.frames));
     }
-    plan::warn_of_long_run(&job, &plan, &report)?;
+    plan::announce(&job, &plan, &report)?;
     report.start(request, recipe.steps, &output);
 
     let texts = texts(args, &job, &mut report)?;

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
+use zoetrope::models::wan;
 use zoetrope::sampler::{Grid, Sampler, Schedule};
 use zoetrope::{Error, Pipeline, Prompt, Request, Result, Steps};
 
@@ -22,17 +23,13 @@ impl Settings {
     /// Merges; reads a prompt from standard input if asked to.
     pub fn new(args: &Args, recipe: Option<&Recipe>, pipeline: &Pipeline) -> Result<Self> {
         let defaults = pipeline.defaults();
-        let prompt = match (args.prompt()?, recipe) {
-            (Some(prompt), _) => prompt,
-            (None, Some(recipe)) => recipe.prompt.clone(),
-            // A plan can do without.
-            (None, None) => String::new(),
-        };
+        let prompt = args.prompt()?.or_else(|| recipe.map(|recipe| recipe.prompt.clone()));
         let negative_prompt = (args.negative_prompt.clone())
             .or_else(|| recipe.map(|recipe| recipe.negative_prompt.clone()))
             .unwrap_or_else(|| defaults.negative_prompt.clone());
-        let text = |text: &str| Prompt::Text(text.to_owned());
-        let base = Request::new(text(&prompt), text(&negative_prompt));
+        // A plan can do without a prompt: it is then that of the longest one.
+        let longest = || Prompt::Tokens(vec![0; wan::MAX_TEXT_TOKENS]);
+        let base = Request::new(prompt.as_deref().map_or_else(longest, Prompt::from), negative_prompt.as_str());
         let fps = args.fps.or(recipe.map(|recipe| recipe.fps)).unwrap_or(defaults.fps);
         let (width, height) =
             (args.size).or(recipe.map(|r| (r.width, r.height))).unwrap_or((defaults.width, defaults.height));
@@ -57,7 +54,7 @@ impl Settings {
             ..base
         };
         let zoom = args.zoom.or(recipe.map(|recipe| recipe.zoom)).unwrap_or(defaults.zoom as u16);
-        Ok(Self { prompt, negative_prompt, zoom, request })
+        Ok(Self { prompt: prompt.unwrap_or_default(), negative_prompt, zoom, request })
     }
 
     /// How to make this video again. `latents` is the hash of those that took the place of noise.

@@ -118,3 +118,57 @@ fn no_colour_where_none_is_wanted() {
     };
     assert!(!run("NO_COLOR").contains('\u{1b}'));
 }
+
+#[test]
+fn a_plan_is_printed_and_nothing_is_made() {
+    let scratch = Scratch::new();
+    let path = scratch.path("a.gif");
+    let output = tiny(&["--plan", "-o", &path]);
+    succeeds(&output);
+    let table = text(&output.stdout);
+    for said in ["80x48, 5 frames, 3 steps on cpu ", "text encoder", "transformer", "VAE decoder", "in all", "It fits"] {
+        assert!(table.contains(said), "{said}: {table}");
+    }
+    let output = tiny(&["--plan", "--json", "a prompt"]);
+    succeeds(&output);
+    let [plan] = &events(&output.stdout)[..] else { panic!("one event") };
+    assert_eq!((&plan["event"], &plan["fits"], &plan["steps"]), (&"plan".into(), &true.into(), &3.into()));
+    let stages = plan["stages"].as_array().expect("stages");
+    // Two latent frames of 6 x 10 in patches of 2 x 2, with and without the prompt.
+    assert_eq!((&stages[1]["stage"], &stages[1]["tokens"]), (&"transformer".into(), &60.into()));
+    for stage in stages {
+        for key in ["linear_flop", "tensor_bytes", "weight_bytes", "seconds"] {
+            assert!(stage[key].as_f64().is_some_and(|value| value > 0.0), "{key}: {stage}");
+        }
+    }
+    // No machine has room for the whole of this in its memory.
+    let huge = ["--plan", "--size", "16384x16384", "--frames", "4093"];
+    let output = tiny(&huge);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("does not fit") && text(&output.stderr).contains("out of memory"));
+    fails(&tiny(&[&huge[1..], &["a", "-o", &path]].concat()), 1, &["out of memory", "smaller size or fewer frames"]);
+    fails(&tiny(&["--plan", "--frames", "6"]), 2, &["nearest is 5"]);
+    assert!(scratch.list().is_empty(), "{:?}", scratch.list());
+}
+
+#[test]
+fn a_long_run_is_announced_with_what_would_be_cheaper() {
+    use std::io::{BufRead, BufReader};
+    let scratch = Scratch::new();
+    let model = fixtures().join("checkpoints/b");
+    let mut child = command()
+        .arg("-m")
+        .arg(model)
+        .args(["--size", "4096x4096", "--frames", "81", "-t", "1000", "a", "-o", &scratch.path("a.gif")])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let lines = BufReader::new(child.stderr.take().expect("stderr")).lines().map(|line| line.expect("a line"));
+    let said: Vec<String> = lines.take_while(|line| !line.starts_with("seed")).collect();
+    child.kill().expect("the end");
+    child.wait().expect("an end");
+    let said = said.join("\n");
+    for part in ["this will take about", "cheaper", "--steps 20", "--frames 33", "--size 2368x2368"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
