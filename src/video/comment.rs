@@ -1,7 +1,7 @@
 //! Reading back the comment that a sink has kept in a video.
 //!
-//! The formats of mp4 and GIF are walked by hand, so that this needs neither of their features; nothing is held in memory
-//! but the comment, and a damaged file can neither make it long nor make the walk endless.
+//! The files are walked by hand, so that this needs none of the formats' features; nothing is held in memory but the
+//! comment, and a damaged file can neither make it long nor make the walk endless.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -13,8 +13,10 @@ use crate::error::{Error, Result};
 /// The longest comment, in bytes of UTF-8.
 pub const MAX_COMMENT: usize = 1 << 20;
 
-/// How much of a PNG or GIF is searched: the comment comes before the pixels.
+/// How much of a GIF is searched: the comment comes before the frames.
 const MAX_HEAD: u64 = 16 << 20;
+/// The most chunks of a PNG that are searched: more than a frame has.
+const MAX_CHUNKS: usize = 1 << 20;
 /// The most boxes beside each other that are searched in an mp4.
 const MAX_BOXES: usize = 10_000;
 
@@ -26,7 +28,7 @@ const MAX_BOXES: usize = 10_000;
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be read, is none of these formats, is damaged on the way to the comment, or has one that
-/// is not UTF-8 or is longer than [`MAX_COMMENT`]; [`Error::Request`] for a PNG in a build without the feature `png`.
+/// is not UTF-8, is longer than [`MAX_COMMENT`] or (other programs' alone) is compressed.
 pub fn read_comment(path: &Path) -> Result<Option<String>> {
     if path.is_dir() {
         return of_file(&path.join(FIRST_FRAME));
@@ -61,7 +63,7 @@ fn of_file(path: &Path) -> Result<Option<String>> {
     let comment = match magic.as_slice() {
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => of_mp4(file),
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => of_gif(BufReader::new(file.take(MAX_HEAD))),
-        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => return of_png(file, path),
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => of_png(file),
         _ if magic.starts_with(b"YUV4MPEG2 ") => Ok(None),
         _ => Err(invalid("it is no mp4, GIF, PNG or y4m")),
     };
@@ -197,35 +199,56 @@ fn skip(file: &mut impl Read, bytes: usize) -> io::Result<()> {
     file.read_exact(&mut [0; 768][..bytes])
 }
 
-/// Of the first iTXt chunk with the keyword of comments before the pixels.
-#[cfg(feature = "png")]
-fn of_png(file: File, path: &Path) -> Result<Option<String>> {
-    let read = || {
-        // Damage in a chunk of text would pass unnoticed otherwise.
-        let mut options = png::DecodeOptions::default();
-        options.set_skip_ancillary_crc_failures(false);
-        let reader = png::Decoder::new_with_options(BufReader::new(file.take(MAX_HEAD)), options).read_info()?;
-        let chunk = reader.info().utf8_text.iter().find(|chunk| chunk.keyword == super::apng::COMMENT);
-        let Some(mut chunk) = chunk.cloned() else { return Ok(None) };
-        chunk.decompress_text_with_limit(MAX_COMMENT)?;
-        chunk.get_text().map(Some)
-    };
-    let comment = read().map_err(|error: png::DecodingError| match error {
-        png::DecodingError::IoError(error) => error,
-        other => invalid(format!("the file is damaged: {other}")),
-    });
-    let comment = comment.and_then(|comment| {
-        comment.as_ref().map_or(Ok(0), |comment| check_len(comment.len() as u64))?;
-        Ok(comment)
-    });
-    comment.map_err(|error| cannot(path, error))
+/// Of the first iTXt chunk with the keyword of comments, uncompressed as the sinks write it.
+fn of_png(mut file: File) -> io::Result<Option<String>> {
+    file.seek(SeekFrom::Start(8))?;
+    for _ in 0..MAX_CHUNKS {
+        let mut head = [0; 8];
+        file.read_exact(&mut head)?;
+        let [a, b, c, d, kind @ ..] = head;
+        let length = u32::from_be_bytes([a, b, c, d]);
+        if kind == *b"IEND" {
+            return Ok(None);
+        }
+        let mut rest = i64::from(length) + 4;
+        // After the keyword come two flags, language and translated keyword: never longer than this.
+        if kind == *b"iTXt" && (8..=MAX_COMMENT + 1024).contains(&(length as usize)) {
+            let mut chunk = [&kind, [0; 8].as_slice()].concat();
+            file.read_exact(&mut chunk[4..])?;
+            rest -= 8;
+            if chunk.ends_with(b"Comment\0") {
+                chunk.resize(4 + length as usize, 0);
+                file.read_exact(&mut chunk[12..])?;
+                let mut check = [0; 4];
+                file.read_exact(&mut check)?;
+                if crc32(&chunk) != u32::from_be_bytes(check) {
+                    return Err(invalid("the file is damaged: a checksum does not match"));
+                }
+                return of_itxt(&chunk[12..]);
+            }
+        }
+        file.seek(SeekFrom::Current(rest))?;
+    }
+    Err(invalid(format!("the file is damaged: more than {MAX_CHUNKS} chunks")))
 }
 
-/// Of a PNG, whose text may be compressed: what reads it was left out of this build.
-#[cfg(not(feature = "png"))]
-fn of_png(_: File, path: &Path) -> Result<Option<String>> {
-    let why = format!("reading that of {} needs a build with the feature `png`", path.display());
-    Err(Error::Request { what: "comment", why })
+/// Of what follows the keyword: whether it is compressed, how; language, translated keyword, text.
+fn of_itxt(rest: &[u8]) -> io::Result<Option<String>> {
+    let Some(rest) = rest.strip_prefix(&[0, 0]) else {
+        return Err(invalid("it is compressed, which is not read here"));
+    };
+    let Some(comment) = rest.splitn(3, |byte| *byte == 0).nth(2) else {
+        return Err(invalid("the file is damaged: a chunk of text has no text"));
+    };
+    check_len(comment.len() as u64)?;
+    text(comment.to_vec())
+}
+
+/// The checksum of PNG (ISO 3309): of short texts, so bit by bit will do.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| crc >> 1 ^ if crc & 1 == 1 { 0xEDB8_8320 } else { 0 })
+    })
 }
 
 /// Whether a sink may keep this comment: what [`read_comment`] would not give back is refused.

@@ -252,26 +252,43 @@ fn a_gif_is_searched_up_to_its_first_frame() {
 
 #[cfg(feature = "png")]
 #[test]
-fn a_png_is_taken_with_compressed_text_and_no_bomb() {
+fn a_png_is_taken_at_its_chunks() {
     let folder = Folder::new();
-    let png = |text: String, compressed: bool| {
+    let png = |keyword: &str, text: String, compressed: bool, after: bool| {
         let mut bytes = Vec::new();
         let mut encoder = png::Encoder::new(&mut bytes, 1, 1);
         encoder.set_color(png::ColorType::Grayscale);
         let mut writer = encoder.write_header().unwrap();
-        let mut chunk = png::text_metadata::ITXtChunk::new("Comment", text);
+        let mut chunk = png::text_metadata::ITXtChunk::new(keyword, text);
         chunk.compressed = compressed;
-        writer.write_text_chunk(&chunk).unwrap();
-        writer.write_image_data(&[0]).unwrap();
+        chunk.language_tag = "en-GB".into();
+        chunk.translated_keyword = "Bemerkung".into();
+        if after {
+            writer.write_image_data(&[0]).unwrap();
+            writer.write_text_chunk(&chunk).unwrap();
+        } else {
+            writer.write_text_chunk(&chunk).unwrap();
+            writer.write_image_data(&[0]).unwrap();
+        }
         writer.finish().unwrap();
         bytes
     };
-    assert_eq!(read(&folder, &png("ünï".into(), true)).unwrap().as_deref(), Some("ünï"));
-    for (length, compressed) in [(MAX_COMMENT + 1, false), (MAX_COMMENT + 1, true), (100 << 20, true)] {
-        damaged(&folder, &png("n".repeat(length), compressed));
+    for after in [false, true] {
+        assert_eq!(read(&folder, &png("Comment", "ünï".into(), false, after)).unwrap().as_deref(), Some("ünï"));
+        assert_eq!(read(&folder, &png("Author", "ünï".into(), false, after)).unwrap(), None);
     }
-    let mut bytes = png("a fox".into(), false);
+    assert!(damaged(&folder, &png("Comment", "n".repeat(MAX_COMMENT + 1), false, false)).contains("1048576"));
+    // Far too long: passed over as any other chunk.
+    assert_eq!(read(&folder, &png("Comment", "n".repeat(MAX_COMMENT + 2000), false, false)).unwrap(), None);
+    assert!(damaged(&folder, &png("Comment", "n".repeat(100 << 20), true, false)).contains("compressed"));
+
+    let mut bytes = png("Comment", "a fox".into(), false, false);
     let at = bytes.windows(5).position(|window| window == b"a fox").unwrap();
     bytes[at] = b'b';
-    assert!(damaged(&folder, &bytes).contains("damaged"), "its checksum is held");
+    assert!(damaged(&folder, &bytes).contains("checksum"));
+    let head = b"\x89PNG\r\n\x1A\n".as_slice();
+    assert!(damaged(&folder, head).contains("cut short"));
+    assert!(damaged(&folder, &[head, &[0xFF; 8]].concat()).contains("cut short"));
+    assert!(damaged(&folder, &[head, &[0; 12].repeat(2 << 20)].concat()).contains("chunks"));
+    assert_eq!(read(&folder, &[head, b"\0\0\0\0IEND\xAE\x42\x60\x82"].concat()).unwrap(), None);
 }
