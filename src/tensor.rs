@@ -1,5 +1,6 @@
 //! The tensor: contiguous, row-major, F32, at most five axes, cheap to clone.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use crate::work::Work;
 ///
 /// Clones share the buffer. [`reshape`](Self::reshape) and [`narrow`](Self::narrow) are free. Ops that take a tensor
 /// by value write in place when nobody else holds its buffer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Tensor {
     shape: Shape,
     start: usize,
@@ -163,6 +164,13 @@ impl Tensor {
 
     fn range(&self) -> Range<usize> {
         self.start..self.start + self.shape.numel()
+    }
+}
+
+/// Shape and device: a million numbers tell nobody anything.
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tensor({}, {:?})", self.shape, self.device())
     }
 }
 

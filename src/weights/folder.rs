@@ -162,30 +162,30 @@ impl Checkpoint {
         Err(Error::Tokenizer { file, why: why.to_owned() })
     }
 
-    /// A hash of what the checkpoint's models are, quickly: the small files, and of each safetensors file the header and the
-    /// size. It tells checkpoints apart, not a bit that has flipped in a tensor. `zoetrope.json` does not count: a request
-    /// spells out what is taken from it. SHA-256 in hex.
+    /// A hash of what the checkpoint's models are, quickly: the small files, and of each safetensors file size, header and
+    /// 4 KiB from the middle of every tensor (all of a smaller one); a few megabytes of Wan's fifteen gigabytes.
+    ///
+    /// It tells checkpoints apart, those that were trained further too; not a bit that has flipped. `zoetrope.json` does not
+    /// count: a request spells out what is taken from it. SHA-256 in hex.
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Checkpoint`] when a file cannot be read or its header is damaged.
     pub fn fingerprint(&self) -> Result<String> {
-        hash::quick(&self.files, &self.parts()?)
+        hash::quick(&self.files, &self.parts()?, false)
     }
 
     /// A hash of one component with weights (`text_encoder`, `transformer`, `vae`), quickly: for caches of what it
     /// computes.
     ///
-    /// It covers `config.json`, the index, of each safetensors file size, time of the last change and header, and 4 KiB
-    /// from the middle of every tensor (all of a smaller one); a megabyte of UMT5's eleven gigabytes. So it changes when
-    /// weights are trained further or swapped, and when their file is written to; also when the file is copied without its
-    /// time. Of a checkpoint in memory it covers every byte. SHA-256 in hex.
+    /// It covers what [`fingerprint`](Self::fingerprint) covers and the time of the last change of each safetensors file. So
+    /// it changes whenever weights are written to; also when a file is copied without its time. Of a checkpoint in memory it covers every byte. SHA-256 in hex.
     ///
     /// # Errors
     /// As [`fingerprint`](Self::fingerprint).
     pub fn component_fingerprint(&self, component: &str) -> Result<String> {
         let mut parts = Vec::new();
         self.component_parts(component, &mut parts)?;
-        hash::sampled(&self.files, &parts)
+        hash::quick(&self.files, &parts, true)
     }
 
     /// A hash of every byte that the engine reads of the checkpoint's models, which takes as long as reading it. Kept as long as
