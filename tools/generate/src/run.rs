@@ -97,7 +97,11 @@ impl Job {
         let here = settings::checkpoint_id(&self.pipeline)?;
         if here.fingerprint != recipe.checkpoint.fingerprint {
             let (was, is) = (&recipe.checkpoint.name, &here.name);
-            found.push(format!("the recipe is for another checkpoint ({was}; this is {is}): another video comes out"));
+            found.push(if was == is {
+                format!("the files of the checkpoint {is} are not those of the recipe: another video comes out")
+            } else {
+                format!("the recipe is for another checkpoint ({was}; this is {is}): another video comes out")
+            });
         }
         if latents.is_some() && latents != recipe.latents.as_deref() {
             found.push("the recipe starts from other latents: another video comes out".into());
@@ -143,6 +147,13 @@ fn generate(args: &Args, mut job: Job, outputs: &Outputs) -> Result<PathBuf> {
 
     for warning in pipeline.warnings() {
         report.warning(&warning.to_string());
+    }
+    let unknown = unknown_words(&settings.prompt, pipeline.defaults().known_words.as_deref());
+    if !unknown.is_empty() {
+        let words = unknown.join(", ");
+        report.warning(&format!(
+            "this checkpoint has never seen these words: {words}; for everything there is take a Wan2.1 checkpoint, --model DIR"
+        ));
     }
     for difference in job.differences(&place, noise.as_deref())? {
         report.warning(&difference);
@@ -218,6 +229,18 @@ fn texts(args: &Args, job: &Job, report: &mut Report) -> Result<Vec<Tensor>> {
         }
     }
     Ok(found.into_iter().flatten().collect())
+}
+
+/// The words of a prompt that are not among those that a small checkpoint was trained on, each once.
+fn unknown_words(prompt: &str, known: Option<&[String]>) -> Vec<String> {
+    let Some(known) = known else { return Vec::new() };
+    let mut unknown: Vec<String> = Vec::new();
+    for word in prompt.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase) {
+        if !known.contains(&word) && !unknown.contains(&word) {
+            unknown.push(word);
+        }
+    }
+    unknown
 }
 
 /// Whether two paths name one file, there or not.

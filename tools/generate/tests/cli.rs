@@ -297,6 +297,28 @@ fn a_long_prompt_is_cut_in_one_calm_line() {
     assert!(!message.contains('\u{1b}') && message.lines().all(|line| line.len() < 200), "{message}");
 }
 
+#[test]
+fn the_checkpoints_own_defaults_and_words_count() {
+    let scratch = Scratch::new();
+    let (model, video) = (scratch.path("model"), scratch.path("a.y4m"));
+    copy(&fixtures().join("checkpoints/b"), Path::new(&model));
+    let defaults =
+        r#"{ "size": "48x32", "frames": 9, "fps": 8, "steps": 2, "zoom": 3, "known_words": ["a", "red", "boat"] }"#;
+    fs::write(Path::new(&model).join("zoetrope.json"), defaults).expect("a file");
+    let output = generate(&["-m", &model, "A red dragon, a RED boat by a lake", "-o", &video]);
+    succeeds(&output);
+    assert!(fs::read(&video).expect("a video").starts_with(b"YUV4MPEG2 W144 H96 F8:1"));
+    let said = text(&output.stderr);
+    assert!(said.contains("never seen these words: dragon, by, lake;") && said.contains("--model"), "{said}");
+    assert!(said.contains("frame 9/9") && said.contains("step 2/2"), "{said}");
+    let output = generate(&["-m", &model, "a red boat", "-o", &video, "--force", "--zoom", "1", "--frames", "1"]);
+    succeeds(&output);
+    assert!(!text(&output.stderr).contains("never seen"), "{}", text(&output.stderr));
+    assert!(fs::read(&video).expect("a video").starts_with(b"YUV4MPEG2 W48 H32 F8:1"));
+    fs::write(Path::new(&model).join("zoetrope.json"), r#"{ "frames": 6 }"#).expect("a file");
+    fails(&generate(&["-m", &model, "a", "-o", &video]), 1, &["zoetrope.json", "frames", "nearest is 5"]);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn streams_that_cannot_be_written_to_cost_no_video() {
