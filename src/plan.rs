@@ -19,7 +19,7 @@ pub use crate::work::Work;
 /// A run's stages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Text encoder, transformer, VAE decoder: in this order, one after the other.
+    /// Text encoder (unless all prompts are embeddings), transformer, VAE decoder: one after the other.
     pub stages: Vec<Stage>,
 }
 
@@ -45,14 +45,15 @@ pub struct Stage {
     pub other: u64,
     /// Bytes of the matrices that are used, as they are stored.
     pub weights: u64,
-    /// Whether these are read into memory; else they are mapped and the system may drop what it needs room for.
-    pub weights_in_memory: bool,
+    /// Whether these are copied into memory; else they are there already, or mapped, and the system drops what it needs
+    /// room for.
+    pub weights_copied: bool,
 }
 
 impl Stage {
     /// Bytes of memory that the stage cannot do without.
     pub fn memory(&self) -> u64 {
-        self.tensors + self.other + if self.weights_in_memory { self.weights } else { 0 }
+        self.tensors + self.other + if self.weights_copied { self.weights } else { 0 }
     }
 
     /// Seconds that the stage takes at a machine's measured speed, to within a quarter as a rule. Weights are taken to be
@@ -102,25 +103,24 @@ impl Pipeline {
         let numbers = size_of::<f32>() as u64;
         let latent_bytes = latent.iter().product::<usize>() as u64 * numbers;
 
-        let wanted: Vec<&[u32]> = ids.iter().flatten().map(Vec::as_slice).collect();
+        let ids: Vec<&Vec<u32>> = ids.iter().flatten().collect();
         let mut encoded = Vec::new();
-        if !wanted.is_empty() {
+        if !ids.is_empty() {
             let mut stage = Count::new(&dry);
             let encoder = umt5::Encoder::load(&self.text_encoder, self.configs.text_encoder.clone(), &dry)?;
-            stage.rounds(wanted.len(), |i| encoder.forward(wanted[i]).map(|embeddings| encoded.push(embeddings)))?;
-            let tokens = wanted.iter().map(|ids| ids.len()).sum();
+            stage.rounds(ids.len(), |i| encoder.forward(ids[i]).map(|text| encoded.push(text)))?;
+            let tokens = ids.iter().map(|ids| ids.len()).sum();
             stages.push(stage.end("text encoder", tokens, 0, self.text_encoder.copies()));
-            drop(encoder);
-            dry.release_unused();
         }
-        let mut encoded = encoded.into_iter();
-        let text = prompts.iter().map(|prompt| match prompt {
-            Prompt::Embeddings(text) => Tensor::zeros(&dry, text.shape()),
-            _ => Ok(encoded.next().expect("a prompt that has ids was encoded")),
-        });
-        let text = text.collect::<Result<Vec<_>>>()?;
+        dry.release_unused();
 
         let mut stage = Count::new(&dry);
+        let mut encoded = encoded.into_iter();
+        let text = prompts.iter().filter_map(|prompt| match prompt {
+            Prompt::Embeddings(text) => Some(Tensor::zeros(&dry, text.shape())),
+            _ => encoded.next().map(Ok),
+        });
+        let text = text.collect::<Result<Vec<_>>>()?;
         // A text with a row for its padding.
         let padded = text.iter().map(|text| text.shape().numel() + text.shape().last()).max().unwrap_or(0);
         let (transformer, contexts) = self.load_transformer(&dry, text)?;
@@ -184,7 +184,7 @@ impl<'a> Count<'a> {
     }
 
     /// The stage's figures; `other` are the bytes outside of tensors that are not kernels' working memory.
-    fn end(self, name: &'static str, tokens: usize, other: u64, weights_in_memory: bool) -> Stage {
+    fn end(self, name: &'static str, tokens: usize, other: u64, weights_copied: bool) -> Stage {
         let (work, weights) = self.before;
         let work = self.device.work().since(work) + self.skipped;
         // A caller outside of the pool runs small kernels itself.
@@ -198,7 +198,7 @@ impl<'a> Count<'a> {
             tensors: self.device.pool_stats().peak,
             other: other + work.scratch * threads as u64,
             weights: self.device.weights_seen() - weights,
-            weights_in_memory,
+            weights_copied,
         }
     }
 }

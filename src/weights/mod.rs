@@ -100,7 +100,7 @@ impl Weights {
         Self { counted: device.counted_weights(), ..self.clone() }
     }
 
-    /// Whether what is asked for is read into memory, and not mapped.
+    /// Whether matrices are copied from their files, and neither mapped nor in memory already.
     pub(crate) fn copies(&self) -> bool {
         self.component.copies()
     }

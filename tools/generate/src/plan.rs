@@ -43,7 +43,7 @@ struct StageEvent<'a> {
     tensor_bytes: u64,
     other_bytes: u64,
     weight_bytes: u64,
-    weights_in_memory: bool,
+    weights_copied: bool,
     seconds: f64,
 }
 
@@ -90,7 +90,7 @@ pub fn show(job: &Job, json: bool) -> Result<()> {
 }
 
 fn stage_event<'a>(stage: &'a Stage, probe: &Probe) -> StageEvent<'a> {
-    let &Stage { name, tokens, rounds, work, tensors, other, weights, weights_in_memory, .. } = stage;
+    let &Stage { name, tokens, rounds, work, tensors, other, weights, weights_copied, .. } = stage;
     StageEvent {
         stage: name,
         tokens,
@@ -102,7 +102,7 @@ fn stage_event<'a>(stage: &'a Stage, probe: &Probe) -> StageEvent<'a> {
         tensor_bytes: tensors,
         other_bytes: other,
         weight_bytes: weights,
-        weights_in_memory,
+        weights_copied,
         seconds: stage.seconds(probe),
     }
 }
@@ -131,7 +131,7 @@ fn table(job: &Job, plan: &Plan, probe: &Probe, steps: usize, threads: usize) ->
         text.push_str(line.trim_end());
         text.push('\n');
     }
-    let mapped = plan.stages.iter().all(|stage| !stage.weights_in_memory);
+    let mapped = plan.stages.iter().all(|stage| !stage.weights_copied);
     text.push_str(if mapped {
         "Memory is without the weights, which are mapped; times are for weights that are in memory already.\n"
     } else {

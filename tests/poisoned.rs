@@ -1,4 +1,4 @@
-//! One number that is not one: the run stops and says where it was.
+//! A checkpoint with one number that is none: the run says where.
 
 mod checkpoints;
 
