@@ -55,7 +55,8 @@ impl Stage {
         self.tensors + self.other + if self.weights_in_memory { self.weights } else { 0 }
     }
 
-    /// Seconds that the stage takes at a machine's measured speed, its weights being in memory already.
+    /// Seconds that the stage takes at a machine's measured speed, to within a quarter as a rule. Weights are taken to be
+    /// in memory: reading them from disk comes on top, which for the text encoder is most of its time.
     pub fn seconds(&self, probe: &Probe) -> f64 {
         probe.seconds(&self.work)
     }
@@ -110,7 +111,8 @@ impl Pipeline {
         dry.release_unused();
 
         let mut stage = Count::new(&dry);
-        let embeddings = text.iter().map(|text| text.shape().numel() as u64 * numbers).max();
+        // A text with a row for its padding.
+        let padded = text.iter().map(|text| text.shape().numel() + text.shape().last()).max().unwrap_or(0);
         let (transformer, contexts) = self.load_transformer(&dry, text)?;
         let branches: Vec<_> = contexts.iter().collect();
         stage.rounds(grid.steps(), |_| {
@@ -119,7 +121,7 @@ impl Pipeline {
         })?;
         let tokens = latent[1..].iter().product::<usize>() / self.configs.transformer.patch_volume() * branches.len();
         // The latent and its velocity, and what UniPC holds while it steps: four latents.
-        let other = (6 * latent_bytes).max(embeddings.unwrap_or(0));
+        let other = (6 * latent_bytes).max(padded as u64 * numbers);
         stages.push(stage.end("transformer", tokens, other, self.transformer.in_memory()));
         drop((transformer, contexts));
         dry.release_unused();

@@ -82,7 +82,8 @@ impl Transformer {
         let padding = MAX_TEXT_TOKENS - length;
         let rows = length + usize::from(padding > 0);
         self.weights.check_unchanged()?;
-        let mut values = text.to_vec();
+        let mut values = Vec::with_capacity(rows * self.config.text_dim);
+        values.extend_from_slice(text.data());
         values.resize(rows * self.config.text_dim, 0.0);
         let device = text.device();
         let embedded = self.text.forward(&Tensor::from_slice(device, [rows, self.config.text_dim], &values)?)?;
