@@ -1,4 +1,5 @@
 //! The one error type of the library.
+#![deny(clippy::exhaustive_enums, reason = "errors of new kinds must not break who matches")]
 
 use std::path::{Path, PathBuf};
 

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use crate::defaults::Defaults;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::{Configs, umt5, wan, wan_vae};
@@ -12,6 +13,8 @@ use crate::request::{Checked, FrameGrid, OnProgress, Progress, Prompt, Request};
 use crate::rng;
 use crate::sampler::{SchedulerConfig, Solver};
 use crate::tensor::Tensor;
+#[cfg(feature = "tokenizer")]
+use crate::text;
 use crate::video::{Frame, FrameSink, VideoInfo};
 use crate::weights::{Checkpoint, Mapping, NameTable, Warning, Weights};
 
@@ -26,6 +29,7 @@ pub struct Pipeline {
     pub(crate) text_encoder: Weights,
     pub(crate) transformer: Weights,
     pub(crate) vae: Weights,
+    defaults: Defaults,
     warnings: Vec<Warning>,
 }
 
@@ -35,16 +39,20 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Io`], [`Error::Checkpoint`] or [`Error::Config`] if something is missing, malformed or not supported.
     pub fn open(folder: impl AsRef<Path>, mapping: Mapping) -> Result<Self> {
-        let checkpoint = Checkpoint::open(folder.as_ref(), mapping)?;
-        for component in ["scheduler", "text_encoder", "transformer", "vae"] {
-            let file = checkpoint.config_path(component);
-            if matches!(file.try_exists(), Ok(false)) {
-                return Err(Error::file(&file, "is missing; the checkpoint is not complete, fetch it again"));
-            }
-        }
+        Self::from_checkpoint(Checkpoint::open(folder.as_ref(), mapping)?)
+    }
+
+    /// Opens a checkpoint that was opened as such, or that is [in memory](Checkpoint::from_memory).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_checkpoint(checkpoint: Checkpoint) -> Result<Self> {
+        checkpoint.check_complete()?;
         let configs = Configs::read(&checkpoint)?;
-        let scheduler = SchedulerConfig::open(&checkpoint.config_path("scheduler"), checkpoint.class("scheduler"))?;
-        let mut warnings = Vec::new();
+        let file = checkpoint.config_path("scheduler");
+        let scheduler = SchedulerConfig::of_class(checkpoint.object(&file)?, &file, checkpoint.class("scheduler"))?;
+        let (defaults, unknown) = Defaults::read(&checkpoint, &configs, &scheduler)?;
+        let mut warnings = Vec::from_iter(unknown);
         let mut component = |name, table: &NameTable| {
             let (weights, extra) = checkpoint.component(name, table)?;
             warnings.extend(extra);
@@ -55,7 +63,7 @@ impl Pipeline {
         let text_encoder = component("text_encoder", &umt5::name_table(&configs.text_encoder))?;
         let transformer = component("transformer", &wan::name_table(&configs.transformer))?;
         let vae = component("vae", &wan_vae::name_table(&configs.vae))?;
-        Ok(Self { checkpoint, configs, scheduler, text_encoder, transformer, vae, warnings })
+        Ok(Self { checkpoint, configs, scheduler, text_encoder, transformer, vae, defaults, warnings })
     }
 
     /// The folder, its files and hashes.
@@ -66,6 +74,16 @@ impl Pipeline {
     /// What is odd about the checkpoint and no reason to stop.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
+    }
+
+    /// What a request asks for unless it is told otherwise.
+    pub fn defaults(&self) -> &Defaults {
+        &self.defaults
+    }
+
+    /// A request for a prompt with the checkpoint's [`defaults`](Self::defaults) and seed 0.
+    pub fn request(&self, prompt: impl Into<Prompt>) -> Request {
+        self.defaults.request(prompt.into(), Prompt::Text(self.defaults.negative_prompt.clone()))
     }
 
     /// Holds a request against the checkpoint; reads no weights.
@@ -165,16 +183,31 @@ impl Pipeline {
         Ok((transformer, contexts))
     }
 
-    /// Text embeddings `[L, D]` of prompts, without padding.
+    /// Text embeddings `[L, text_dim]` of prompts, without padding; those that are given are copied to the device. The
+    /// text encoder is loaded only if there is anything to encode.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`], [`Error::Checkpoint`], [`Error::NotFinite`], [`Error::OutOfMemory`], [`Error::Cancelled`].
+    /// [`Error::Request`], [`Error::Tokenizer`], [`Error::Checkpoint`], [`Error::NotFinite`], [`Error::OutOfMemory`],
+    /// [`Error::Cancelled`].
     pub fn encode(&self, device: &Device, prompts: &[&Prompt], progress: OnProgress) -> Result<Vec<Tensor>> {
-        let ids = self.tokenize(prompts, progress)?;
+        let ids = self.ids(prompts, progress)?;
+        let wanted: Vec<&[u32]> = ids.iter().flatten().map(Vec::as_slice).collect();
+        let mut encoded = self.encode_ids(device, &wanted, progress)?.into_iter();
+        let texts = prompts.iter().map(|prompt| match prompt {
+            Prompt::Embeddings(text) => Tensor::from_slice(device, text.shape(), text.data()),
+            _ => Ok(encoded.next().expect("a prompt that has ids was encoded")),
+        });
+        texts.collect()
+    }
+
+    fn encode_ids(&self, device: &Device, ids: &[&[u32]], progress: OnProgress) -> Result<Vec<Tensor>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         progress(Progress::Loading("text encoder"));
         let encoder = umt5::Encoder::load(&self.text_encoder, self.configs.text_encoder.clone(), device)?;
         let mut texts = Vec::new();
-        for ids in &ids {
+        for ids in ids {
             let text = encoder.forward(ids)?;
             if !text.is_finite() {
                 return Err(device.examine("text encoder", None, || encoder.forward(ids)));
@@ -238,32 +271,48 @@ impl Pipeline {
         sink.finish()
     }
 
-    /// The ids of each prompt; tokenizer.json is read once, and only if there is text.
+    /// The token ids of prompts, each with the end token; what was cut off a text comes as progress.
+    ///
+    /// tokenizer.json is read once a call, and only if there is text.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if the file does not cover a text, [`Error::Request`] if ids are too many or a prompt is
+    /// embeddings, which have no ids.
+    pub fn tokenize(&self, prompts: &[&Prompt], progress: OnProgress) -> Result<Vec<Vec<u32>>> {
+        let none = || Error::Request { what: "prompt", why: "it is embeddings, which have no token ids".into() };
+        self.ids(prompts, progress)?.into_iter().map(|ids| ids.ok_or_else(none)).collect()
+    }
+
+    /// The ids of each prompt that is not embeddings.
     #[cfg_attr(not(feature = "tokenizer"), expect(unused_variables, reason = "only text can be too long"))]
-    pub(crate) fn tokenize(&self, prompts: &[&Prompt], progress: OnProgress) -> Result<Vec<Vec<u32>>> {
+    pub(crate) fn ids(&self, prompts: &[&Prompt], progress: OnProgress) -> Result<Vec<Option<Vec<u32>>>> {
+        for prompt in prompts {
+            prompt.check("prompt", &self.configs)?;
+        }
         #[cfg(feature = "tokenizer")]
         let tokenizer = std::cell::OnceCell::new();
         let ids = |(index, prompt): (usize, &&Prompt)| match prompt {
             #[cfg(feature = "tokenizer")]
-            Prompt::Text(text) => {
+            Prompt::Text(prompt) => {
                 let tokenizer = match tokenizer.get() {
                     Some(tokenizer) => tokenizer,
                     None => {
-                        let read = crate::text::Tokenizer::from_file(self.checkpoint.tokenizer_path()?)?;
+                        let file = self.checkpoint.tokenizer_path()?;
+                        let bytes = self.checkpoint.read(&file, text::LARGEST_FILE)?;
+                        let read = text::Tokenizer::from_bytes(&bytes, &file)?;
                         tokenizer.get_or_init(|| read)
                     }
                 };
-                let tokens = tokenizer.encode(&crate::text::clean(text), wan::MAX_TEXT_TOKENS)?;
+                let tokens = tokenizer.encode(&text::clean(prompt), wan::MAX_TEXT_TOKENS)?;
                 if let Some(text) = tokens.cut {
                     progress(Progress::PromptCut { prompt: index, text });
                 }
-                Ok(tokens.ids)
+                Ok(Some(tokens.ids))
             }
-            Prompt::Tokens(ids) if ids.len() > wan::MAX_TEXT_TOKENS => {
-                let why = format!("{} given, the model reads at most {}", ids.len(), wan::MAX_TEXT_TOKENS);
-                Err(Error::Request { what: "token ids", why })
-            }
-            Prompt::Tokens(ids) => Ok(ids.clone()),
+            #[cfg(not(feature = "tokenizer"))]
+            Prompt::Text(_) => Ok(Some(vec![self.configs.text_encoder.end_token()])),
+            Prompt::Tokens(ids) => Ok(Some(ids.clone())),
+            Prompt::Embeddings(_) => Ok(None),
         };
         prompts.iter().enumerate().map(ids).collect()
     }

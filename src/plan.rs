@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::models::{umt5, wan_vae};
 use crate::ops::{self, Activation, Conv3dParams, KeyValue};
 use crate::pipeline::Pipeline;
-use crate::request::{Checked, Request};
+use crate::request::{Checked, Prompt, Request};
 use crate::tensor::Tensor;
 use crate::weights::Weight;
 pub use crate::work::Work;
@@ -19,7 +19,7 @@ pub use crate::work::Work;
 /// A run's stages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Text encoder, transformer, VAE decoder: in this order, one after the other.
+    /// Text encoder (unless all prompts are embeddings), transformer, VAE decoder: one after the other.
     pub stages: Vec<Stage>,
 }
 
@@ -45,14 +45,15 @@ pub struct Stage {
     pub other: u64,
     /// Bytes of the matrices that are used, as they are stored.
     pub weights: u64,
-    /// Whether these are read into memory; else they are mapped and the system may drop what it needs room for.
-    pub weights_in_memory: bool,
+    /// Whether these are copied into memory; else they are there already, or mapped, and the system drops what it needs
+    /// room for.
+    pub weights_copied: bool,
 }
 
 impl Stage {
     /// Bytes of memory that the stage cannot do without.
     pub fn memory(&self) -> u64 {
-        self.tensors + self.other + if self.weights_in_memory { self.weights } else { 0 }
+        self.tensors + self.other + if self.weights_copied { self.weights } else { 0 }
     }
 
     /// Seconds that the stage takes at a machine's measured speed, to within a quarter as a rule. Weights are taken to be
@@ -95,22 +96,31 @@ impl Pipeline {
     /// Those of [`check`](Self::check); [`Error::Tokenizer`](crate::Error::Tokenizer).
     pub fn plan(&self, device: &Device, request: &Request) -> Result<Plan> {
         let Checked { latent, grid, guidance, .. } = request.check(&self.configs, &self.scheduler)?;
-        let ids = self.tokenize(&request.prompts(guidance), &mut |_| {})?;
+        let prompts = request.prompts(guidance);
+        let ids = self.ids(&prompts, &mut |_| {})?;
         let dry = device.counting();
         let mut stages = Vec::new();
         let numbers = size_of::<f32>() as u64;
         let latent_bytes = latent.iter().product::<usize>() as u64 * numbers;
 
-        let mut stage = Count::new(&dry);
-        let encoder = umt5::Encoder::load(&self.text_encoder, self.configs.text_encoder.clone(), &dry)?;
-        let mut text = Vec::new();
-        stage.rounds(ids.len(), |i| encoder.forward(&ids[i]).map(|embeddings| text.push(embeddings)))?;
-        let tokens = ids.iter().map(Vec::len).sum();
-        stages.push(stage.end("text encoder", tokens, 0, self.text_encoder.in_memory()));
-        drop(encoder);
+        let ids: Vec<&Vec<u32>> = ids.iter().flatten().collect();
+        let mut encoded = Vec::new();
+        if !ids.is_empty() {
+            let mut stage = Count::new(&dry);
+            let encoder = umt5::Encoder::load(&self.text_encoder, self.configs.text_encoder.clone(), &dry)?;
+            stage.rounds(ids.len(), |i| encoder.forward(ids[i]).map(|text| encoded.push(text)))?;
+            let tokens = ids.iter().map(|ids| ids.len()).sum();
+            stages.push(stage.end("text encoder", tokens, 0, self.text_encoder.copies()));
+        }
         dry.release_unused();
 
         let mut stage = Count::new(&dry);
+        let mut encoded = encoded.into_iter();
+        let text = prompts.iter().filter_map(|prompt| match prompt {
+            Prompt::Embeddings(text) => Some(Tensor::zeros(&dry, text.shape())),
+            _ => encoded.next().map(Ok),
+        });
+        let text = text.collect::<Result<Vec<_>>>()?;
         // A text with a row for its padding.
         let padded = text.iter().map(|text| text.shape().numel() + text.shape().last()).max().unwrap_or(0);
         let (transformer, contexts) = self.load_transformer(&dry, text)?;
@@ -122,7 +132,7 @@ impl Pipeline {
         let tokens = latent[1..].iter().product::<usize>() / self.configs.transformer.patch_volume() * branches.len();
         // The latent and its velocity, and what UniPC holds while it steps: four latents.
         let other = (6 * latent_bytes).max(padded as u64 * numbers);
-        stages.push(stage.end("transformer", tokens, other, self.transformer.in_memory()));
+        stages.push(stage.end("transformer", tokens, other, self.transformer.copies()));
         drop((transformer, contexts));
         dry.release_unused();
 
@@ -134,7 +144,7 @@ impl Pipeline {
         stage.rounds(latent[1], |t| decoder.decode_frame(&mut state, frames.narrow(t..t + 1)?).map(drop))?;
         let other = (request.width * request.height * 3) as u64;
         let tokens = latent[1..].iter().product();
-        stages.push(stage.end("VAE decoder", tokens, other, self.vae.in_memory()));
+        stages.push(stage.end("VAE decoder", tokens, other, self.vae.copies()));
         Ok(Plan { stages })
     }
 }
@@ -174,7 +184,7 @@ impl<'a> Count<'a> {
     }
 
     /// The stage's figures; `other` are the bytes outside of tensors that are not kernels' working memory.
-    fn end(self, name: &'static str, tokens: usize, other: u64, weights_in_memory: bool) -> Stage {
+    fn end(self, name: &'static str, tokens: usize, other: u64, weights_copied: bool) -> Stage {
         let (work, weights) = self.before;
         let work = self.device.work().since(work) + self.skipped;
         // A caller outside of the pool runs small kernels itself.
@@ -188,7 +198,7 @@ impl<'a> Count<'a> {
             tensors: self.device.pool_stats().peak,
             other: other + work.scratch * threads as u64,
             weights: self.device.weights_seen() - weights,
-            weights_in_memory,
+            weights_copied,
         }
     }
 }
@@ -221,7 +231,7 @@ impl Probe {
         let tensor = |shape: &[usize]| Tensor::from_slice(device, shape, &values(shape).collect::<Vec<_>>());
         let weight = |shape: &[usize]| {
             let upper_half = |value: f32| ((value.to_bits() >> 16) as u16).to_le_bytes();
-            Weight::from_bytes("probe", DType::BF16, shape, values(shape).flat_map(upper_half).collect())
+            Weight::from_bytes("probe", DType::BF16, shape, values(shape).flat_map(upper_half).collect::<Vec<_>>())
         };
         let rate = |amount: fn(Work) -> u64, op: &dyn Fn() -> Result<Tensor>| {
             // Once for the pages and caches.

@@ -1,55 +1,15 @@
 //! A run from outside: what is found before it starts, what stops it under way.
 
+mod checkpoints;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use safetensors::{Dtype, SafeTensors};
+use checkpoints::{Copy, fixture};
 use zoetrope::models::wan;
 use zoetrope::video::{Frame, NullSink};
 use zoetrope::weights::Mapping;
 use zoetrope::{Device, Error, Pipeline, Progress, Prompt, Request, Steps, Tensor};
-
-/// A copy of a fixture checkpoint that is removed when it goes out of scope.
-struct Copy(PathBuf);
-
-impl Copy {
-    fn of(name: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let target = std::env::temp_dir().join(format!("zoetrope-pipeline-{}-{number}", std::process::id()));
-        copy(&fixture(name), &target);
-        Self(target)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints").join(name)
-}
 
 /// Two steps of a tiny clip.
 fn request() -> Request {
@@ -164,116 +124,100 @@ fn a_transformer_wants_text_of_its_own() {
     assert!(matches!(b.forward(&misfit, 1.0, &[&of_b]), Err(Error::Shape { .. })));
 }
 
-/// Sets one number of a tensor, wherever below `component` it is stored.
-fn poison(checkpoint: &Copy, component: &str, tensor: &str, index: usize, value: f32) {
-    for entry in fs::read_dir(checkpoint.file(component)).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "safetensors") {
-            continue;
-        }
-        let mut bytes = fs::read(&path).unwrap();
-        let file = SafeTensors::deserialize(&bytes).unwrap();
-        let Ok(view) = file.tensor(tensor) else { continue };
-        let stored = match view.dtype() {
-            Dtype::F32 => value.to_le_bytes().to_vec(),
-            Dtype::BF16 => half::bf16::from_f32(value).to_le_bytes().to_vec(),
-            Dtype::F16 => half::f16::from_f32(value).to_le_bytes().to_vec(),
-            other => panic!("{tensor} is {other:?}"),
-        };
-        let start = view.data().as_ptr() as usize - bytes.as_ptr() as usize + index * stored.len();
-        bytes[start..start + stored.len()].copy_from_slice(&stored);
-        fs::write(&path, bytes).unwrap();
-        return;
-    }
-    panic!("{component} has no {tensor}");
-}
-
-/// What a run says once a number is not what it was, and how many steps and frames it had done.
-fn poisoned(name: &str, component: &str, tensor: &str, index: usize, value: f32) -> (Result<(), Error>, [usize; 2]) {
-    let checkpoint = Copy::of(name);
-    poison(&checkpoint, component, tensor, index, value);
-    let pipeline = Pipeline::open(&checkpoint.0, Mapping::Map).unwrap();
-    let mut seen = [0, 0];
-    let count = &mut |progress: Progress| match progress {
-        Progress::Step { done, .. } => seen[0] = done,
-        Progress::Frame { done, .. } => seen[1] = done,
-        _ => {}
-    };
+/// Prompts as ids and their embeddings, from a device of its own.
+fn encoded(pipeline: &Pipeline) -> [Prompt; 2] {
+    let Request { prompt, negative_prompt, .. } = request();
     let device = Device::cpu().unwrap();
-    let outcome = pipeline.generate(&device, &request(), &mut NullSink, count);
-    assert_eq!(device.pool_stats().live, 0);
-    (outcome, seen)
+    let texts = pipeline.encode(&device, &[&prompt, &negative_prompt], &mut |_| {}).unwrap();
+    let [prompt, negative] = texts.try_into().expect("two prompts");
+    [Prompt::Embeddings(prompt), Prompt::Embeddings(negative)]
 }
 
 #[test]
-fn one_poisoned_number_is_named_by_stage_step_and_layer() {
-    let text = |layer: &'static str| ("text_encoder", "text encoder", None, layer, [0, 0]);
-    let context = |layer: &'static str| ("transformer", "transformer", None, layer, [0, 0]);
-    let step = |layer: &'static str| ("transformer", "transformer", Some(1), layer, [0, 0]);
-    let vae = |layer: &'static str, frames| ("vae", "VAE decoder", None, layer, [2, frames]);
-    let cases = [
-        // The row of token 9.
-        ("shared.weight", 9 * 32, text("shared")),
-        ("encoder.block.0.layer.0.layer_norm.weight", 3, text("encoder.block.0.layer.0.layer_norm")),
-        (
-            "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
-            0,
-            text("encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"),
-        ),
-        ("encoder.block.1.layer.0.SelfAttention.q.weight", 5, text("encoder.block.1.layer.0.SelfAttention.q")),
-        ("encoder.block.1.layer.1.DenseReluDense.wo.weight", 7, text("encoder.block.1.layer.1.DenseReluDense.wo")),
-        ("encoder.final_layer_norm.weight", 31, text("encoder.final_layer_norm")),
-        ("condition_embedder.text_embedder.linear_2.bias", 1, context("condition_embedder.text_embedder.linear_2")),
-        ("blocks.1.attn2.to_k.weight", 0, context("blocks.1.attn2.to_k")),
-        ("blocks.0.attn2.norm_k.weight", 0, context("blocks.0.attn2.norm_k")),
-        ("patch_embedding.weight", 0, step("patch_embedding")),
-        ("condition_embedder.time_embedder.linear_1.weight", 2, step("condition_embedder.time_embedder.linear_1")),
-        ("condition_embedder.time_proj.bias", 2, step("condition_embedder.time_proj")),
-        ("blocks.0.scale_shift_table", 90, step("blocks.0.scale_shift_table")),
-        ("blocks.0.norm2.bias", 4, step("blocks.0.norm2")),
-        ("blocks.0.attn1.to_q.weight", 17, step("blocks.0.attn1.to_q")),
-        ("blocks.1.attn1.norm_k.weight", 17, step("blocks.1.attn1.norm_k")),
-        ("blocks.1.attn2.to_q.bias", 1, step("blocks.1.attn2.to_q")),
-        ("blocks.1.ffn.net.0.proj.weight", 1, step("blocks.1.ffn.net.0.proj")),
-        ("blocks.1.ffn.net.2.weight", 1, step("blocks.1.ffn.net.2")),
-        ("scale_shift_table", 1, step("scale_shift_table")),
-        ("proj_out.weight", 0, step("proj_out")),
-        ("post_quant_conv.weight", 0, vae("post_quant_conv", 0)),
-        ("decoder.conv_in.weight", 49, vae("decoder.conv_in", 0)),
-        ("decoder.mid_block.attentions.0.to_qkv.weight", 0, vae("decoder.mid_block.attentions.0.to_qkv", 0)),
-        ("decoder.mid_block.resnets.1.norm2.gamma", 0, vae("decoder.mid_block.resnets.1.norm2", 0)),
-        ("decoder.up_blocks.2.resnets.1.conv1.weight", 80, vae("decoder.up_blocks.2.resnets.1.conv1", 0)),
-        // Over time nothing is done before the second frame of the latent.
-        ("decoder.up_blocks.0.upsamplers.0.time_conv.weight", 2, vae("decoder.up_blocks.0.upsamplers.0.time_conv", 1)),
-        ("decoder.norm_out.gamma", 0, vae("decoder.norm_out", 0)),
-        ("decoder.conv_out.bias", 2, vae("decoder.conv_out", 0)),
-    ];
-    for (tensor, index, (component, stage, step, layer, seen)) in cases {
-        for value in [f32::NAN, f32::INFINITY] {
-            let (outcome, done) = poisoned("b", component, tensor, index, value);
-            let error = outcome.expect_err(tensor);
-            let Error::NotFinite { stage: found, step: at, layer: Some(first) } = &error else {
-                panic!("{tensor}, {value}: {error}");
-            };
-            assert_eq!((*found, *at, first.as_str(), done), (stage, step, layer, seen), "{tensor}, {value}");
-            assert!(error.to_string().contains(layer) && error.to_string().contains(stage), "{error}");
+fn embeddings_take_the_place_of_the_text_encoder() {
+    let checkpoint = Copy::of("b");
+    let pipeline = Pipeline::open(&checkpoint.0, Mapping::Map).unwrap();
+    let device = Device::cpu().unwrap();
+    let [prompt, negative] = encoded(&pipeline);
+    let run = |request: &Request, seen: &mut Vec<String>| {
+        pipeline.sample(&device, request, &mut |progress| seen.push(format!("{progress:?}"))).map(|x| x.to_vec())
+    };
+    let by_ids = run(&request(), &mut Vec::new()).unwrap();
+    let mixed = Request { negative_prompt: negative.clone(), ..request() };
+    assert_eq!(run(&mixed, &mut Vec::new()).unwrap(), by_ids);
+    // Whoever touches the text encoder now is told so.
+    let shard = fs::File::options().write(true).open(checkpoint.file("text_encoder/model-00001-of-00002.safetensors"));
+    shard.unwrap().set_modified(SystemTime::now() + Duration::from_secs(10)).unwrap();
+    assert!(matches!(run(&request(), &mut Vec::new()), Err(Error::Checkpoint { .. })));
+    let mut seen = Vec::new();
+    let given = Request { prompt, negative_prompt: negative, ..request() };
+    assert_eq!(run(&given, &mut seen).unwrap(), by_ids);
+    assert!(seen.iter().all(|event| !event.contains("text encoder")), "{seen:?}");
+    assert!(format!("{given:?}").contains("Embeddings([3, 32])"), "{given:?}");
+}
+
+#[test]
+fn prompts_are_checked_before_anything_is_loaded() {
+    let pipeline = Pipeline::open(fixture("b"), Mapping::Map).unwrap();
+    let device = Device::cpu().unwrap();
+    let text = |shape: &[usize], value: f32| {
+        let values = vec![value; shape.iter().product()];
+        Prompt::Embeddings(Tensor::from_slice(&device, shape, &values).unwrap())
+    };
+    for (prompt, expected) in [
+        (text(&[0, 32], 0.0), "embeddings of shape [0, 32] given, expected [1 to 512, 32]"),
+        (text(&[513, 32], 0.0), "embeddings of shape [513, 32] given"),
+        (text(&[3, 31], 0.0), "embeddings of shape [3, 31] given"),
+        (text(&[96], 0.0), "embeddings of shape [96] given"),
+        (text(&[3, 32], f32::NAN), "not finite numbers"),
+        (Prompt::Tokens(vec![]), "no token id is given; an empty prompt is the end token 1 alone"),
+        (Prompt::Tokens(vec![1; 513]), "513 token ids given, the model reads at most 512"),
+        (Prompt::Tokens(vec![5, u32::MAX, 1]), "token id 4294967295 is outside the text encoder's vocabulary"),
+    ] {
+        for (field, request) in [
+            ("prompt", Request { prompt: prompt.clone(), ..request() }),
+            ("negative prompt", Request { negative_prompt: prompt.clone(), ..request() }),
+        ] {
+            let error = pipeline.check(&request).expect_err(expected);
+            assert!(matches!(error, Error::Request { what, .. } if what == field), "{error:?}");
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+        // What is not used need not be right.
+        pipeline.check(&Request { negative_prompt: prompt.clone(), guidance: 1.0, ..request() }).unwrap();
+        assert!(matches!(pipeline.encode(&device, &[&prompt], &mut |_| {}), Err(Error::Request { .. })));
+    }
+}
+
+#[test]
+fn ids_are_had_without_the_text_encoder() {
+    let pipeline = Pipeline::open(fixture("b"), Mapping::Map).unwrap();
+    let ids = |prompt| pipeline.tokenize(&[&prompt], &mut |_| {});
+    assert_eq!(ids(Prompt::Tokens(vec![5, 9, 1])).unwrap(), [[5, 9, 1]]);
+    // An empty text is the end token, with a tokenizer and without.
+    assert_eq!(ids("".into()).unwrap(), [[1]]);
+    match ids("two boats on a lake".into()) {
+        Ok(ids) => assert!(cfg!(feature = "tokenizer") && ids[0].len() > 2 && ids[0].last() == Some(&1), "{ids:?}"),
+        Err(error) => {
+            assert!(!cfg!(feature = "tokenizer") && error.to_string().contains("the feature `tokenizer`"), "{error}");
         }
     }
-    // The other storage types.
-    for name in ["a", "c"] {
-        let (outcome, _) = poisoned(name, "transformer", "blocks.0.ffn.net.2.weight", 1, f32::NAN);
-        let error = outcome.expect_err(name).to_string();
-        assert!(error.contains("transformer") && error.contains("step 1, first in blocks.0.ffn.net.2"), "{error}");
-    }
+    let [embeddings, _] = encoded(&pipeline);
+    assert!(matches!(ids(embeddings), Err(Error::Request { what: "prompt", .. })));
 }
 
+/// Which of the prompts was cut is told by its place among all, the ones that need no tokenizer included.
+#[cfg(feature = "tokenizer")]
 #[test]
-fn what_is_not_used_may_be_poisoned() {
-    // The embedding of a token that neither prompt has; the half of the autoencoder that encodes.
-    for (name, component, tensor, index) in
-        [("b", "text_encoder", "shared.weight", 200 * 32), ("d", "vae", "encoder.conv_in.weight", 0)]
-    {
-        let (outcome, seen) = poisoned(name, component, tensor, index, f32::NAN);
-        assert!(outcome.is_ok() && seen == [2, 5], "{tensor}: {outcome:?}");
-    }
+fn a_prompt_that_is_cut_is_told_by_its_place() {
+    let pipeline = Pipeline::open(fixture("b"), Mapping::Map).unwrap();
+    let [embeddings, _] = encoded(&pipeline);
+    let mut cut = Vec::new();
+    let long = Prompt::from("boats ".repeat(600));
+    let texts = pipeline.encode(&Device::cpu().unwrap(), &[&embeddings, &long], &mut |progress| {
+        if let Progress::PromptCut { prompt, text } = progress {
+            cut.push((prompt, text));
+        }
+    });
+    assert_eq!(texts.unwrap()[1].dims(), [512, 32]);
+    assert!(matches!(&cut[..], [(1, text)] if text.ends_with("boats")), "{cut:?}");
 }

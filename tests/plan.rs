@@ -1,7 +1,10 @@
 //! The plan against the run: the pool's figures to the byte, the work to the last operation.
 
-use std::path::{Path, PathBuf};
+mod checkpoints;
 
+use std::path::Path;
+
+use checkpoints::fixture;
 use safetensors::SafeTensors;
 use zoetrope::plan::{Plan, Probe, Stage, Work};
 use zoetrope::video::NullSink;
@@ -9,10 +12,6 @@ use zoetrope::weights::Mapping;
 use zoetrope::{Device, DeviceOptions, Error, Pipeline, Progress, Prompt, Request, Steps};
 
 const CHECKPOINTS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints").join(name)
-}
 
 fn open(name: &str) -> Pipeline {
     Pipeline::open(fixture(name), Mapping::Map).unwrap()
@@ -80,6 +79,25 @@ fn a_run_takes_what_its_plan_says() {
 }
 
 #[test]
+fn embeddings_leave_the_text_encoder_out() {
+    let pipeline = open("b");
+    let by_ids = request(&pipeline, 9, 3, 12, 5.0);
+    let text = |prompt| pipeline.encode(&Device::cpu().unwrap(), &[prompt], &mut |_| {}).unwrap().remove(0);
+    let prompt = Prompt::Embeddings(text(&by_ids.prompt));
+    let one = Request { prompt, ..by_ids.clone() };
+    let negative_prompt = Prompt::Embeddings(text(&by_ids.negative_prompt));
+    let both = Request { negative_prompt, ..one.clone() };
+    for (request, stages) in [(by_ids, 3), (one, 3), (both, 2)] {
+        let plan = pipeline.plan(&Device::cpu().unwrap(), &request).unwrap();
+        assert_eq!(plan.stages.len(), stages);
+        let (found, work) = measured(&pipeline, &request);
+        assert_eq!(work, plan.work());
+        let peaks: Vec<u64> = plan.stages.iter().map(|stage| stage.tensors).collect();
+        assert_eq!(found[3 - stages..], peaks);
+    }
+}
+
+#[test]
 fn a_budget_is_enough_to_the_byte() {
     let pipeline = open("b");
     let request = request(&pipeline, 9, 2, 12, 5.0);
@@ -133,7 +151,7 @@ fn weights_are_those_that_are_used_and_count_where_they_are_read_into_memory() {
     for (mapped, read) in plans[0].stages.iter().zip(&plans[1].stages) {
         assert_eq!(mapped.memory() + mapped.weights, read.memory());
         assert_eq!((mapped.tensors, mapped.work, mapped.weights), (read.tensors, read.work, read.weights));
-        assert!(mapped.memory() > mapped.tensors && read.weights_in_memory && !mapped.weights_in_memory);
+        assert!(mapped.memory() > mapped.tensors && read.weights_copied && !mapped.weights_copied);
     }
 }
 

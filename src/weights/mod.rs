@@ -1,24 +1,29 @@
-//! Checkpoints: folders in the diffusers layout, safetensors files, and the tensors in them.
+//! Checkpoints: folders in the diffusers layout, safetensors files, both on disk or in memory, and the tensors in them.
 //!
 //! Everything here treats files as hostile: no input makes it panic, allocate more than a small multiple of what the
 //! file itself takes, or leave the checkpoint's folder (links are followed: a hub's cache is made of them).
 
+mod bytes;
 mod component;
+mod files;
 mod folder;
 mod hash;
 mod header;
+mod index;
 pub(crate) mod json;
 mod mapped;
 mod names;
 mod weight;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::{Display, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use bytes::Bytes;
 use component::Component;
+use files::Files;
 pub use folder::Checkpoint;
 pub use mapped::Mapping;
 pub(crate) use mapped::read_regular;
@@ -46,7 +51,17 @@ impl Weights {
     /// # Errors
     /// [`Error::Io`] when the file cannot be read, [`Error::Checkpoint`] when it is damaged.
     pub fn open(path: &Path, mapping: Mapping) -> Result<Self> {
-        Component::open(component::single(path.to_owned()), mapping).map(Self::new)
+        Component::open(component::single(path.to_owned()), &Files::Disk(mapping)).map(Self::new)
+    }
+
+    /// The tensors of a safetensors file in memory, which is not copied; `name` is what messages call it.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when it is damaged.
+    pub fn from_bytes(name: impl Into<PathBuf>, bytes: impl Into<Bytes>) -> Result<Self> {
+        let name = name.into();
+        let files = Files::Memory(Arc::new(BTreeMap::from([(name.clone(), bytes.into())])));
+        Component::open(component::single(name), &files).map(Self::new)
     }
 
     /// Tensors that are in memory already, under their own names; of two with one name the later stays.
@@ -85,9 +100,9 @@ impl Weights {
         Self { counted: device.counted_weights(), ..self.clone() }
     }
 
-    /// Whether what is asked for is read into memory, and not mapped.
-    pub(crate) fn in_memory(&self) -> bool {
-        self.component.in_memory()
+    /// Whether matrices are copied from their files, and neither mapped nor in memory already.
+    pub(crate) fn copies(&self) -> bool {
+        self.component.copies()
     }
 
     /// The scope that is seen: the name of a layer.
@@ -178,7 +193,7 @@ impl Weights {
 }
 
 /// Text from a file as a message may show it: control characters escaped, cut at 120 characters.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars().take(120) {
         if c.is_control() {

@@ -2,7 +2,7 @@
 
 use super::Config;
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::nn::{Linear, RmsNorm, Table, result_of};
 use crate::ops::{self, Activation, AttentionBias, KeyValue};
 use crate::tensor::Tensor;
@@ -38,7 +38,7 @@ impl Encoder {
     /// Loads the encoder from a checkpoint scope; matrices stay where they are stored.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if a tensor is missing or misshapen.
+    /// [`Checkpoint`](crate::Error::Checkpoint) if a tensor is missing or misshapen.
     pub fn load(weights: &Weights, config: Config, device: &Device) -> Result<Self> {
         let weights = &weights.on(device);
         let encoder = weights.at("encoder");
@@ -56,20 +56,11 @@ impl Encoder {
     /// The embeddings `[L, D]` of a prompt's token ids, without padding.
     ///
     /// # Errors
-    /// [`Error::Request`] if there is no id or one lies outside the vocabulary, [`Error::Checkpoint`] if the file
-    /// changed, [`Error::Cancelled`], [`Error::OutOfMemory`].
+    /// [`Request`](crate::Error::Request) if there is no id or one lies outside the vocabulary,
+    /// [`Checkpoint`](crate::Error::Checkpoint) if the file changed, [`Cancelled`](crate::Error::Cancelled),
+    /// [`OutOfMemory`](crate::Error::OutOfMemory).
     pub fn forward(&self, ids: &[u32]) -> Result<Tensor> {
-        let vocabulary = self.config.vocab_size;
-        if let Some(id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
-            let why = format!(
-                "id {id} is outside the text encoder's vocabulary of {vocabulary}; tokenizer and text encoder do not belong together"
-            );
-            return Err(Error::Request { what: "token ids", why });
-        }
-        if ids.is_empty() {
-            let why = "none given; an empty prompt is the end token alone".into();
-            return Err(Error::Request { what: "token ids", why });
-        }
+        self.config.check_ids("token ids", ids)?;
         self.weights.check_unchanged()?;
         let buckets = Buckets::new(ids.len(), &self.config);
         let mut x = result_of("shared", ops::embedding(&self.device, &self.embedding, ids)?)?;
