@@ -80,7 +80,8 @@ pub fn show(job: &Job, json: bool) -> Result<()> {
         let (memory, machine_memory) = (plan.memory(), memory::total());
         let (fits, seconds) = (check(&plan).is_ok(), plan.seconds(&probe));
         let device = job.device.to_string();
-        let event = PlanEvent { width, height, frames, steps, device, threads, stages, memory, machine_memory, fits, seconds };
+        let event =
+            PlanEvent { width, height, frames, steps, device, threads, stages, memory, machine_memory, fits, seconds };
         Event::Plan(event).print();
     } else {
         print(table(job, &plan, &probe, steps, threads).as_bytes())?;
@@ -123,9 +124,10 @@ fn table(job: &Job, plan: &Plan, probe: &Probe, steps: usize, threads: usize) ->
     let widths: [usize; 7] = std::array::from_fn(|i| rows.iter().map(|row| row[i].len()).max().unwrap_or(0));
     for row in rows {
         let [name, numbers @ ..] = &row;
-        let line = numbers.iter().zip(&widths[1..]).fold(format!("{name:<0$}", widths[0]), |line, (cell, width)| {
-            format!("{line}  {cell:>width$}")
-        });
+        let line = numbers
+            .iter()
+            .zip(&widths[1..])
+            .fold(format!("{name:<0$}", widths[0]), |line, (cell, width)| format!("{line}  {cell:>width$}"));
         text.push_str(line.trim_end());
         text.push('\n');
     }
@@ -197,7 +199,8 @@ fn cheaper(request: &Request) -> Vec<(String, Request)> {
 /// FLOP as people read them.
 fn flop(flop: u64) -> String {
     let flop = flop as f64;
-    let (scale, unit) = [(1e15, "P"), (1e12, "T"), (1e9, "G")].into_iter().find(|(scale, _)| flop >= *scale).unwrap_or((1e6, "M"));
+    let (scale, unit) =
+        [(1e15, "P"), (1e12, "T"), (1e9, "G")].into_iter().find(|(scale, _)| flop >= *scale).unwrap_or((1e6, "M"));
     format!("{:.1} {unit}", flop / scale)
 }
 

@@ -126,7 +126,8 @@ fn a_plan_is_printed_and_nothing_is_made() {
     let output = tiny(&["--plan", "-o", &path]);
     succeeds(&output);
     let table = text(&output.stdout);
-    for said in ["80x48, 5 frames, 3 steps on cpu ", "text encoder", "transformer", "VAE decoder", "in all", "It fits"] {
+    for said in ["80x48, 5 frames, 3 steps on cpu ", "text encoder", "transformer", "VAE decoder", "in all", "It fits"]
+    {
         assert!(table.contains(said), "{said}: {table}");
     }
     let output = tiny(&["--plan", "--json", "a prompt"]);
