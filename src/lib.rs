@@ -77,6 +77,7 @@ mod nn;
 pub mod ops;
 mod output;
 mod pipeline;
+pub mod plan;
 mod pool;
 mod request;
 pub mod rng;
@@ -87,6 +88,7 @@ mod tensor;
 pub mod text;
 pub mod video;
 pub mod weights;
+mod work;
 
 pub use defaults::Defaults;
 pub use device::{Cancel, Cpu, Device, DeviceOptions};

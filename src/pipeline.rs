@@ -24,11 +24,11 @@ use crate::weights::{Checkpoint, Mapping, NameTable, Warning, Weights};
 /// the first step and not after the last; it reads no matrix. Requests share the maps.
 pub struct Pipeline {
     checkpoint: Checkpoint,
-    configs: Configs,
-    scheduler: SchedulerConfig,
-    text_encoder: Weights,
-    transformer: Weights,
-    vae: Weights,
+    pub(crate) configs: Configs,
+    pub(crate) scheduler: SchedulerConfig,
+    pub(crate) text_encoder: Weights,
+    pub(crate) transformer: Weights,
+    pub(crate) vae: Weights,
     defaults: Defaults,
     warnings: Vec<Warning>,
 }
@@ -94,20 +94,12 @@ impl Pipeline {
         request.check(&self.configs, &self.scheduler).map(drop)
     }
 
-    /// Holds the least memory that a run could do with against the device's budget: the transformer's hidden state
-    /// twice and the decoder's last layer before and after a convolution. More is needed; less never is.
+    /// Holds the tensors of a run against the device's budget: those of its [`plan`](Self::plan), to the byte.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`], and as [`check`](Self::check).
+    /// [`Error::OutOfMemory`], and as [`plan`](Self::plan).
     pub fn check_memory(&self, device: &Device, request: &Request) -> Result<()> {
-        let Checked { latent, guidance, .. } = request.check(&self.configs, &self.scheduler)?;
-        let Configs { transformer, vae, .. } = &self.configs;
-        let tokens = latent[1..].iter().product::<usize>() / transformer.patch_volume();
-        let hidden = tokens * (1 + usize::from(guidance.needs_uncond())) * transformer.inner_dim();
-        let channels = vae.decoder_width() / vae.dim_mult.last().copied().unwrap_or(1) * vae.dim_mult[0];
-        let frames = request.frames.min(vae.temporal_factor());
-        let video = request.width * request.height * frames * channels;
-        device.expect(2 * size_of::<f32>() as u64 * hidden.max(video) as u64)
+        device.expect(self.plan(device, request)?.tensors())
     }
 
     /// The number of frames nearest to `frames` that this model can make: a multiple of its temporal factor plus 1.
@@ -159,17 +151,11 @@ impl Pipeline {
     /// [`Error::Cancelled`].
     pub fn sample(&self, device: &Device, request: &Request, progress: OnProgress) -> Result<Tensor> {
         let Checked { latent, grid, sampler, guidance } = request.check(&self.configs, &self.scheduler)?;
-        let mut prompts = vec![&request.prompt];
-        if guidance.needs_uncond() {
-            prompts.push(&request.negative_prompt);
-        }
-        let text = self.encode(device, &prompts, progress)?;
+        let text = self.encode(device, &request.prompts(guidance), progress)?;
 
         progress(Progress::Loading("transformer"));
-        let transformer = wan::Transformer::load(&self.transformer, self.configs.transformer.clone(), device)?;
-        let contexts = text.iter().map(|text| transformer.context(text)).collect::<Result<Vec<_>>>()?;
-        let contexts: Vec<&wan::TextContext> = contexts.iter().collect();
-        drop(text);
+        let (transformer, contexts) = self.load_transformer(device, text)?;
+        let text: Vec<&wan::TextContext> = contexts.iter().collect();
 
         let mut x = match &request.latents {
             Some(latents) => latents.clone(),
@@ -178,20 +164,37 @@ impl Pipeline {
         let mut solver = Solver::new(sampler, &grid)?;
         for (step, &timestep) in grid.timesteps().iter().enumerate() {
             let input = Tensor::from_slice(device, latent, &x)?;
-            let branches = transformer.forward(&input, timestep, &contexts)?;
+            let branches = transformer.forward(&input, timestep, &text)?;
             let mut velocity = branches[0].to_vec();
             if let Some(uncond) = branches.get(1) {
                 guidance.combine(&mut velocity, uncond.data())?;
             }
+            drop(branches);
             solver.step(&velocity, &mut x)?;
             if !x.iter().all(|value| value.is_finite()) {
-                return Err(Error::NotFinite { stage: "transformer", step: Some(step + 1) });
+                let again = || transformer.forward(&input, timestep, &text);
+                return Err(device.examine("transformer", Some(step + 1), again));
             }
             progress(Progress::Step { done: step + 1, total: grid.steps() });
         }
         drop((transformer, contexts));
         device.release_unused();
         Tensor::from_slice(device, latent, &x)
+    }
+
+    /// The transformer, and each text as it sees it.
+    pub(crate) fn load_transformer(
+        &self,
+        device: &Device,
+        text: Vec<Tensor>,
+    ) -> Result<(wan::Transformer, Vec<wan::TextContext>)> {
+        let transformer = wan::Transformer::load(&self.transformer, self.configs.transformer.clone(), device)?;
+        let context = |text| match transformer.context(text)? {
+            context if context.is_finite() => Ok(context),
+            _ => Err(device.examine("transformer", None, || transformer.context(text))),
+        };
+        let contexts = text.iter().map(context).collect::<Result<_>>()?;
+        Ok((transformer, contexts))
     }
 
     /// Text embeddings `[L, text_dim]` of prompts, without padding; those that are given are copied to the device. The
@@ -221,7 +224,7 @@ impl Pipeline {
         for ids in ids {
             let text = encoder.forward(ids)?;
             if !text.is_finite() {
-                return Err(Error::NotFinite { stage: "text encoder", step: None });
+                return Err(device.examine("text encoder", None, || encoder.forward(ids)));
             }
             texts.push(text);
         }
@@ -254,10 +257,13 @@ impl Pipeline {
         if frames == 0 {
             return Err(Error::Request { what: "latents", why: "they hold no frame".into() });
         }
+        if !latents.is_finite() {
+            return Err(Error::Request { what: "latents", why: "some are not finite numbers".into() });
+        }
         let total = factor * (frames - 1) + 1;
         sink.start(&VideoInfo { width: width * scale, height: height * scale, fps, frames: total })?;
         let mut done = 0;
-        decoder.decode(&mut state, latents, &mut |video| {
+        let decoded = decoder.decode(&mut state, latents, &mut |video| {
             let &[count, height, width, _] = video.dims() else { unreachable!("the decoder hands on video") };
             for t in 0..count {
                 device.check()?;
@@ -266,7 +272,16 @@ impl Pipeline {
                 progress(Progress::Frame { done, total });
             }
             Ok(())
-        })?;
+        });
+        drop(state);
+        if let Err(Error::NotFinite { stage, .. }) = decoded {
+            // What was remembered of earlier frames is overwritten: from the first one, then, up to where it happened.
+            let again = || decoder.decode(&mut wan_vae::DecoderState::default(), latents, &mut |_| Ok(()));
+            return Err(device.examine(stage, None, again));
+        }
+        decoded?;
+        drop(decoder);
+        device.release_unused();
         sink.finish()
     }
 
@@ -284,7 +299,7 @@ impl Pipeline {
 
     /// The ids of each prompt that is not embeddings.
     #[cfg_attr(not(feature = "tokenizer"), expect(unused_variables, reason = "only text can be too long"))]
-    fn ids(&self, prompts: &[&Prompt], progress: OnProgress) -> Result<Vec<Option<Vec<u32>>>> {
+    pub(crate) fn ids(&self, prompts: &[&Prompt], progress: OnProgress) -> Result<Vec<Option<Vec<u32>>>> {
         for prompt in prompts {
             prompt.check("prompt", &self.configs)?;
         }

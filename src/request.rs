@@ -126,6 +126,12 @@ impl Request {
         Defaults::default().request(prompt, negative_prompt)
     }
 
+    /// The prompts that are encoded: the negative one only if guidance needs it.
+    pub(crate) fn prompts(&self, guidance: Guidance) -> Vec<&Prompt> {
+        let negative = guidance.needs_uncond().then_some(&self.negative_prompt);
+        std::iter::once(&self.prompt).chain(negative).collect()
+    }
+
     /// Holds the request against a checkpoint's configurations.
     pub(crate) fn check(&self, configs: &Configs, scheduler: &SchedulerConfig) -> Result<Checked> {
         let Configs { transformer, vae, .. } = configs;

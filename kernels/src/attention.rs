@@ -40,6 +40,13 @@ pub struct Attention {
     pub scale: f32,
 }
 
+impl Attention {
+    /// Bytes of working memory that [`attention`] keeps on each thread.
+    pub fn scratch(&self) -> usize {
+        if self.head_dim == 0 || self.queries == 0 { 0 } else { scratch::bytes(Plan::new(self).numbers(self.head_dim)) }
+    }
+}
+
 /// What is added to the scaled products of queries and keys; minus infinity hides a key.
 #[derive(Clone, Copy, Debug)]
 pub enum AttentionBias<'a> {
@@ -76,13 +83,8 @@ pub fn attention(exec: Exec, s: &Attention, q: &[f32], k: &[f32], v: &[f32], bia
     if s.head_dim == 0 || s.queries == 0 {
         return;
     }
-    // Blocks of equal size, whose number depends on the shape alone.
-    let even =
-        |all: usize, most: usize, unit: usize| all.div_ceil(all.div_ceil(most).max(1)).max(1).next_multiple_of(unit);
-    let queries = even(s.queries, (BLOCK / s.head_dim).clamp(128, 256), NR);
-    let keys = even(s.keys, (BLOCK / s.head_dim).clamp(48, 192), MR);
-    let plan = Plan { queries, keys, dims: s.head_dim.next_multiple_of(MR) };
-    Blocks::new(out, s.queries, width, s.out_stride, [queries, s.head_dim]).for_each(|block| {
+    let plan = Plan::new(s);
+    Blocks::new(out, s.queries, width, s.out_stride, [plan.queries, s.head_dim]).for_each(|block| {
         scratch::with(plan.numbers(s.head_dim), |memory| {
             exec.run(Task { exec, shape: s, q, k, v, bias, plan, memory, block });
         });
@@ -101,6 +103,16 @@ struct Plan {
 }
 
 impl Plan {
+    /// Blocks of equal size, whose number depends on the shape alone.
+    fn new(s: &Attention) -> Self {
+        let even = |all: usize, most: usize, unit: usize| {
+            all.div_ceil(all.div_ceil(most).max(1)).max(1).next_multiple_of(unit)
+        };
+        let queries = even(s.queries, (BLOCK / s.head_dim).clamp(128, 256), NR);
+        let keys = even(s.keys, (BLOCK / s.head_dim).clamp(48, 192), MR);
+        Self { queries, keys, dims: s.head_dim.next_multiple_of(MR) }
+    }
+
     /// Numbers of working memory.
     fn numbers(self, head_dim: usize) -> usize {
         let keys = self.keys * head_dim + SLACK + self.keys * self.dims + SLACK + 2 * NR;

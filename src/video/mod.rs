@@ -105,7 +105,7 @@ impl Frame {
     pub fn from_signed(width: usize, height: usize, values: &[f32]) -> Result<Self> {
         check_len(values.len(), width, height)?;
         if values.iter().any(|x| !x.is_finite()) {
-            return Err(Error::NotFinite { stage: "VAE decoder", step: None });
+            return Err(Error::NotFinite { stage: "VAE decoder", step: None, layer: None });
         }
         let rgb = values.iter().map(|x| ((x * 0.5 + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8).collect();
         Ok(Self { width, height, rgb })

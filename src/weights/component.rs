@@ -90,8 +90,8 @@ impl Component {
         })
     }
 
-    /// A tensor, by the name under which it is stored.
-    pub(super) fn load(&self, name: &str) -> Result<Weight> {
+    /// A tensor, by the name under which it is stored; without its bytes unless `read`.
+    pub(super) fn load(&self, name: &str, read: bool) -> Result<Weight> {
         let (file, entry) = match self.tensors.get(name) {
             Some(Held::File(file, entry)) => (&self.files[*file], entry),
             Some(Held::Own(weight)) => return Ok(weight.clone()),
@@ -106,8 +106,13 @@ impl Component {
             let why = format!("has {} axes, more than {MAX_RANK}", entry.dims.len());
             return Err(Error::tensor(path, &shown(name), why));
         }
-        let bytes = data.bytes(entry.range.clone())?;
+        let bytes = if read { data.bytes(entry.range.clone())? } else { Vec::new().into() };
         Ok(Weight::new(name.to_owned(), Arc::clone(path), dtype, Shape::new(&entry.dims), bytes))
+    }
+
+    /// Whether tensors are copied into memory when they are loaded.
+    pub(super) fn copies(&self) -> bool {
+        self.files.iter().any(|(file, _)| file.copies())
     }
 
     /// Whether the mapped files are still what was mapped; what has been read into memory is out of reach anyhow.

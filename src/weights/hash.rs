@@ -53,36 +53,25 @@ fn all(file: &DataFile, hash: &mut Sha256) -> Result<()> {
     Ok(())
 }
 
-/// The hash of small files, and of safetensors files' sizes and headers.
-pub(super) fn quick(files: &Files, parts: &[Part]) -> Result<String> {
-    let mut hash = Sha256::new();
-    for part in parts {
-        part.start(&mut hash);
-        let file = files.open_unmapped(&part.path)?;
-        if part.tensors {
-            hash.update(header::bytes(&file)?);
-        } else {
-            all(&file, &mut hash)?;
-        }
-    }
-    Ok(hex(hash))
-}
-
-/// How much of a tensor [`sampled`] reads, from its middle.
+/// How much of a tensor [`quick`] reads, from its middle.
 const SAMPLE: usize = 4096;
 
-/// The hash of small files, of safetensors files' sizes, times and headers, and of a sample of every tensor; of all
-/// bytes of files that have no time.
-pub(super) fn sampled(files: &Files, parts: &[Part]) -> Result<String> {
+/// The hash of small files, of safetensors files' sizes and headers, and of a sample of every tensor.
+///
+/// With `times` also of when these files were last written to; of those that have no time every byte counts then.
+pub(super) fn quick(files: &Files, parts: &[Part], times: bool) -> Result<String> {
     let mut hash = Sha256::new();
     for part in parts {
         part.start(&mut hash);
         let file = files.open_unmapped(&part.path)?;
-        let Some(time) = file.stamp().nanoseconds().filter(|_| part.tensors) else {
+        let time = file.stamp().nanoseconds();
+        if !part.tensors || (times && time.is_none()) {
             all(&file, &mut hash)?;
             continue;
-        };
-        hash.update(time.to_le_bytes());
+        }
+        if let Some(time) = time.filter(|_| times) {
+            hash.update(time.to_le_bytes());
+        }
         hash.update(header::bytes(&file)?);
         for (_, entry) in header::read(&file)? {
             let skipped = entry.range.len().saturating_sub(SAMPLE);

@@ -152,6 +152,11 @@ impl DataFile {
         matches!(self.content, Content::Map(..))
     }
 
+    /// Whether [`Self::bytes`] copies.
+    pub(super) fn copies(&self) -> bool {
+        matches!(self.content, Content::File(_))
+    }
+
     /// Holds the open file's size and time against what they were when it was opened.
     ///
     /// The file that is examined is the one that was mapped: replacing it under its name (write elsewhere, then

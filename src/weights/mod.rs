@@ -9,6 +9,7 @@ mod files;
 mod folder;
 mod hash;
 mod header;
+mod index;
 pub(crate) mod json;
 mod mapped;
 mod names;
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::{Display, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use bytes::Bytes;
 use component::Component;
@@ -28,6 +30,7 @@ pub(crate) use mapped::read_regular;
 pub use names::{NameTable, Warning};
 pub use weight::Weight;
 
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 
@@ -38,6 +41,8 @@ pub struct Weights {
     component: Arc<Component>,
     aliases: Arc<HashMap<String, String>>,
     scope: String,
+    /// Where the bytes of matrices are added up in place of being read.
+    counted: Option<Arc<AtomicU64>>,
 }
 
 impl Weights {
@@ -65,7 +70,7 @@ impl Weights {
     }
 
     fn new(component: Component) -> Self {
-        Self { component: Arc::new(component), aliases: Arc::default(), scope: String::new() }
+        Self { component: Arc::new(component), aliases: Arc::default(), scope: String::new(), counted: None }
     }
 
     /// Holds the tensors against a model's name table; from then on the table's names find what is stored under aliases.
@@ -88,6 +93,21 @@ impl Weights {
         // Writing to a string cannot fail.
         let _ = write!(below.scope, "{scope}");
         below
+    }
+
+    /// The weights as `device` needs them: without their bytes, which are not read then, if it only counts.
+    pub(crate) fn on(&self, device: &Device) -> Self {
+        Self { counted: device.counted_weights(), ..self.clone() }
+    }
+
+    /// Whether what is asked for is read into memory, and not mapped.
+    pub(crate) fn copies(&self) -> bool {
+        self.component.copies()
+    }
+
+    /// The scope that is seen: the name of a layer.
+    pub(crate) fn scope(&self) -> &str {
+        &self.scope
     }
 
     /// The full name of `name` in this scope.
@@ -113,7 +133,7 @@ impl Weights {
     /// # Errors
     /// [`Error::Checkpoint`] when it is missing, of a dtype that is not read, or of more than five axes.
     pub fn get(&self, name: &str) -> Result<Weight> {
-        self.component.load(self.stored(&self.full(name)))
+        self.component.load(self.stored(&self.full(name)), self.counted.is_none())
     }
 
     /// The tensor of this name and exactly these axis lengths, of any rank, in its stored bytes.
@@ -121,7 +141,11 @@ impl Weights {
     /// # Errors
     /// [`Error::Checkpoint`] with file, tensor, expected and found shape.
     pub fn matrix(&self, name: &str, dims: &[usize]) -> Result<Weight> {
-        self.fitting(name, dims, |found| found == dims)
+        let weight = self.fitting(name, dims, |found| found == dims)?;
+        if let Some(bytes) = &self.counted {
+            bytes.fetch_add((weight.shape().numel() * weight.dtype().size()) as u64, Ordering::Relaxed);
+        }
+        Ok(weight)
     }
 
     /// A vector, widened; axes of length one in its stored shape do not count: `[C, 1, 1, 1]` is a vector of `C`.
@@ -129,8 +153,7 @@ impl Weights {
     /// # Errors
     /// [`Error::Checkpoint`] with file, tensor, expected and found shape.
     pub fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>> {
-        let same = |found: &[usize]| names::same_but_ones(found, Shape::new(&[len]));
-        self.fitting(name, &[len], same).map(|weight| weight.to_vec())
+        self.flat(name, &[len]).map(|weight| weight.to_vec())
     }
 
     /// A table of `rows` vectors of `width`, widened, row-major; axes of length one in its stored shape do not count:
@@ -139,8 +162,12 @@ impl Weights {
     /// # Errors
     /// [`Error::Checkpoint`] with file, tensor, expected and found shape.
     pub fn table(&self, name: &str, rows: usize, width: usize) -> Result<Vec<f32>> {
-        let same = |found: &[usize]| names::same_but_ones(found, Shape::new(&[rows, width]));
-        self.fitting(name, &[rows, width], same).map(|weight| weight.to_vec())
+        self.flat(name, &[rows, width]).map(|weight| weight.to_vec())
+    }
+
+    /// The tensor of this name and these axis lengths, axes of length one in its stored shape not counting.
+    pub(crate) fn flat(&self, name: &str, dims: &[usize]) -> Result<Weight> {
+        self.fitting(name, dims, |found| names::same_but_ones(found, Shape::new(dims)))
     }
 
     fn fitting(&self, name: &str, dims: &[usize], fits: impl FnOnce(&[usize]) -> bool) -> Result<Weight> {
@@ -152,7 +179,7 @@ impl Weights {
         if !fits(found) {
             return Err(Error::tensor(file, stored, format!("expected {dims:?}, found {found:?}")));
         }
-        self.component.load(stored)
+        self.component.load(stored, self.counted.is_none())
     }
 
     /// Holds size and time of every mapped file against what was mapped; to be called before the weights of a block

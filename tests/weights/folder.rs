@@ -226,9 +226,11 @@ fn set_time(path: &std::path::Path, time: SystemTime) {
 }
 
 #[test]
-fn the_fingerprint_sees_headers_and_sizes_and_the_full_hash_sees_all() {
-    let folder = checkpoint();
-    let copy = checkpoint();
+fn the_fingerprint_sees_samples_and_the_full_hash_sees_all() {
+    let (folder, copy) = (checkpoint(), checkpoint());
+    for folder in [&folder, &copy] {
+        add_tensor(&folder.path(VAE), "encoder.z", "F32", &[10_000], 40_000);
+    }
     let open = |folder: &Temp| Checkpoint::open(&folder.path(""), Mapping::Map).unwrap();
     let (a, b) = (open(&folder), open(&copy));
     let (quick, full) = (a.fingerprint().unwrap(), a.full_hash().unwrap());
@@ -236,7 +238,7 @@ fn the_fingerprint_sees_headers_and_sizes_and_the_full_hash_sees_all() {
     assert_eq!((b.fingerprint().unwrap(), b.full_hash().unwrap()), (quick.clone(), full.clone()));
     assert_ne!(quick, full);
 
-    // One bit of data: only the full hash changes.
+    // One bit at the end of a large tensor: only the full hash changes.
     let mut bytes = fs::read(folder.path(VAE)).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(folder.path(VAE), bytes).unwrap();
@@ -244,15 +246,22 @@ fn the_fingerprint_sees_headers_and_sizes_and_the_full_hash_sees_all() {
     assert_eq!(a.fingerprint().unwrap(), quick);
     assert_ne!(a.full_hash().unwrap(), full);
 
-    // A tensor's name, a configuration's value, a shard instead of a file: both.
+    // A tensor's name, a configuration's value, a shard instead of a file, a bit in the middle: both.
     type Change = fn(&Temp);
-    let changes: [Change; 3] = [
+    let changes: [Change; 4] = [
         |folder| add_tensor(&folder.path(VAE), "encoder.x", "F32", &[1], 4),
         |folder| write_json(&folder.path("scheduler/scheduler_config.json"), &json!({ "flow_shift": 5.0 })),
         |folder| drop(shard(folder, TEXT)),
+        |folder| {
+            let mut bytes = fs::read(folder.path(VAE)).unwrap();
+            let middle = bytes.len() - 20_000;
+            bytes[middle] ^= 1;
+            fs::write(folder.path(VAE), bytes).unwrap();
+        },
     ];
     for change in changes {
         let changed = checkpoint();
+        add_tensor(&changed.path(VAE), "encoder.z", "F32", &[10_000], 40_000);
         change(&changed);
         assert_ne!(open(&changed).fingerprint().unwrap(), quick);
         assert_ne!(open(&changed).full_hash().unwrap(), full);

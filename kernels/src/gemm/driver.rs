@@ -57,14 +57,14 @@ pub(crate) struct Weights<'a> {
 
 /// Fills `out: [rows, n]` with the product, bias and activation included.
 pub(crate) fn product<L: Left>(exec: Exec, left: &L, rows: usize, weights: Weights, out: &mut [f32]) {
-    let (tall, n) = (rows.div_ceil(ROWS), weights.n);
+    let n = weights.n;
     if rows == 0 || n == 0 {
         return;
     }
     if n <= narrow::COLUMNS {
         return narrow::product(exec, left, rows, weights, out);
     }
-    let height = rows.div_ceil(tall).next_multiple_of(MR);
+    let (tall, height) = (rows.div_ceil(ROWS), height(rows));
     let across = n.div_ceil(COLUMNS).max(TASKS.div_ceil(tall).min(n.div_ceil(8 * NR)));
     let width = n.div_ceil(across).next_multiple_of(NR);
     Blocks::new(out, rows, n, n, [height, width]).for_each(|block| {
@@ -74,8 +74,7 @@ pub(crate) fn product<L: Left>(exec: Exec, left: &L, rows: usize, weights: Weigh
         let taps: Vec<usize> =
             (0..left.taps()).filter(|&tap| left.touches(block.row..block.row + block.rows, tap)).collect();
         let depth = Depth::new(left.channels(), taps.len());
-        let panels = block.rows.div_ceil(MR) * depth.most * MR + SLACK;
-        scratch::with(panels.next_multiple_of(NR) + depth.most * NR, |memory| {
+        scratch::with(depth.numbers(block.rows), |memory| {
             for_storage!(weights.w, |bytes, T| {
                 exec.run(Task::<L, T> {
                     exec,
@@ -93,6 +92,25 @@ pub(crate) fn product<L: Left>(exec: Exec, left: &L, rows: usize, weights: Weigh
     });
 }
 
+/// Bytes of working memory that [`product`] keeps on each thread, at most, with a left operand of so many channels and
+/// taps.
+pub(crate) fn scratch_bytes(rows: usize, channels: usize, taps: usize, n: usize) -> usize {
+    if rows == 0 || n == 0 {
+        return 0;
+    }
+    if n <= narrow::COLUMNS {
+        return scratch::bytes(narrow::numbers(channels, taps));
+    }
+    // Fewer taps may come with more channels at a time.
+    let most = (0..=taps).map(|taps| Depth::new(channels, taps).numbers(height(rows).min(rows))).max();
+    scratch::bytes(most.unwrap_or(0))
+}
+
+/// Rows of a task: equal runs but for the last.
+fn height(rows: usize) -> usize {
+    rows.div_ceil(rows.div_ceil(ROWS)).next_multiple_of(MR)
+}
+
 /// How the sum is cut.
 #[derive(Clone, Copy)]
 struct Depth {
@@ -107,6 +125,16 @@ impl Depth {
         let most = (DEPTH / taps.max(1) / 8 * 8).max(RUN);
         let each = channels.div_ceil(channels.div_ceil(most).max(1)).next_multiple_of(8).min(channels);
         Self { channels: each.max(1), most: each * taps }
+    }
+
+    /// Numbers of the left panels of so many rows.
+    fn left(self, rows: usize) -> usize {
+        (rows.div_ceil(MR) * self.most * MR + SLACK).next_multiple_of(NR)
+    }
+
+    /// Numbers of working memory of a task of so many rows.
+    fn numbers(self, rows: usize) -> usize {
+        self.left(rows) + self.most * NR
     }
 }
 
@@ -131,8 +159,7 @@ impl<L: Left, T: Storage> Kernel for Task<'_, L, T> {
     fn run<S: Simd>(self, s: S) {
         let Self { exec, left, weights, bytes, taps, depth, memory, mut block, storage: _ } = self;
         let (channels, all_taps) = (left.channels(), left.taps());
-        let left_len = (block.rows.div_ceil(MR) * depth.most * MR + SLACK).next_multiple_of(NR);
-        let (left_panels, right_panel) = memory.split_at_mut(left_len);
+        let (left_panels, right_panel) = memory.split_at_mut(depth.left(block.rows));
         let mut order = Vec::new();
         let mut start = 0;
         // A sum of no terms is a block as well: bias and activation remain.

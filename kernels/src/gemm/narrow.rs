@@ -29,12 +29,16 @@ pub(super) fn product<L: Left>(exec: Exec, left: &L, rows: usize, weights: Weigh
         }
         let taps: Vec<usize> =
             (0..left.taps()).filter(|&tap| left.touches(block.row..block.row + block.rows, tap)).collect();
-        let eights = left.channels().div_ceil(LANES);
-        scratch::with(taps.len() * eights * LANES * COLUMNS, |memory| {
+        scratch::with(numbers(left.channels(), taps.len()), |memory| {
             order(left, &taps, weights, memory);
             exec.run(Task { exec, left, weights, taps: &taps, ordered: memory, block });
         });
     });
+}
+
+/// Numbers of a task's working memory.
+pub(super) fn numbers(channels: usize, taps: usize) -> usize {
+    taps * channels.next_multiple_of(LANES) * COLUMNS
 }
 
 /// Widens the weight into `[tap][channels / 8][column][8]`; what is not there is zero.

@@ -46,7 +46,7 @@ fn work(args: &Args) -> Result<()> {
         print(format!("{}\n", Recipe::read(path)?.to_pretty_json()).as_bytes())
     } else if let Some(shell) = args.completions {
         let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Args::command(), "generate", &mut script);
+        clap_complete::generate(shell, &mut manual(), "generate", &mut script);
         print(&script)
     } else if args.man {
         let mut page = Vec::new();
@@ -58,7 +58,7 @@ fn work(args: &Args) -> Result<()> {
     }
 }
 
-/// The command as the manual page shows it: the same on every machine.
+/// The command as the manual page and completions show it: the same on every machine.
 fn manual() -> Command {
     Args::command().version(env!("CARGO_PKG_VERSION"))
 }

@@ -29,7 +29,7 @@ impl Settings {
             .unwrap_or_else(|| defaults.negative_prompt.clone());
         // A plan can do without a prompt: it is then that of the longest one.
         let longest = || Prompt::Tokens(vec![0; wan::MAX_TEXT_TOKENS]);
-        let base = Request::new(prompt.as_deref().map_or_else(longest, Prompt::from), negative_prompt.as_str());
+        let base = Request::new(prompt.as_deref().map_or_else(longest, Prompt::from), negative_prompt.as_str().into());
         let fps = args.fps.or(recipe.map(|recipe| recipe.fps)).unwrap_or(defaults.fps);
         let (width, height) =
             (args.size).or(recipe.map(|r| (r.width, r.height))).unwrap_or((defaults.width, defaults.height));
