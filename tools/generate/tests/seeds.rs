@@ -1,7 +1,7 @@
 //! Every reader of files on the fuzz targets' seeds and on damaged ones: the fuzzers' work of a few seconds, with no more
 //! than a stable compiler. The long runs are those of `.ci/fuzz.sh`.
 
-#[path = "../../../fuzz/readers.rs"]
+#[path = "../../fuzz/readers.rs"]
 mod readers;
 
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// A seed, then the same cut, turned bit by bit and spliced with itself, by a generator that is the same every time.
 fn smoke(target: &str, read: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(target);
     let mut seeds: Vec<_> = fs::read_dir(&folder).expect("seeds").map(|entry| entry.expect("a seed").path()).collect();
     seeds.sort();
     assert!(!seeds.is_empty());

@@ -11,7 +11,7 @@ use zoetrope::text::Tokenizer;
 use zoetrope::weights::{Bytes, Checkpoint, NameTable, Weights};
 use zoetrope::{Device, Error, Pipeline, Prompt, Result};
 
-#[path = "../tools/generate/src/recipe.rs"]
+#[path = "../generate/src/recipe.rs"]
 #[allow(dead_code, reason = "what reads it is used alone")]
 mod recipe;
 
