@@ -1,6 +1,6 @@
 //! Whether clips of moving shapes show what was asked for, judged by their pixels alone.
 //!
-//! [`world`] holds the words that the small checkpoint knows and the combinations that its training never saw; [`see`] looks
+//! [`world`] holds the words that the small checkpoint knows and the combinations that its training never saw; [`see()`] looks
 //! at frames; [`score`] counts.
 
 pub mod score;
