@@ -22,7 +22,7 @@ const RUN: &str = "How to run";
 const MODES: &str = "Instead of generating (one at most)";
 
 /// What stands in place of a prompt.
-const NO_PROMPT: [&str; 6] = ["prompt_flag", "recipe", "plan", "show_recipe", "completions", "man"];
+const NO_PROMPT: [&str; 7] = ["prompt_flag", "recipe", "plan", "show_recipe", "export_bundled", "completions", "man"];
 
 /// Turns a prompt into a video.
 #[derive(Parser, Debug)]
@@ -57,9 +57,8 @@ pub struct Args {
     #[arg(short, long, value_name = "PROMPT", help_heading = INPUT)]
     pub negative_prompt: Option<String>,
 
-    /// Checkpoint folder in the diffusers layout
-    #[arg(short, long, value_name = "DIR", help_heading = INPUT,
-        required_unless_present_any = ["show_recipe", "completions", "man"])]
+    /// Checkpoint folder in the diffusers layout, or `bundled`: the small one in this program, which knows moving shapes
+    #[arg(short, long, value_name = "DIR", help_heading = INPUT)]
     pub model: Option<PathBuf>,
 
     /// Make a video again: the recipe inside it, or a file of JSON as --show-recipe prints it. Other flags override it
@@ -164,6 +163,10 @@ pub struct Args {
     /// exit status 1 if it does not fit into memory
     #[arg(long, group = "mode", help_heading = MODES)]
     pub plan: bool,
+
+    /// Write the checkpoint that is in this program into a folder
+    #[arg(long, value_name = "DIR", group = "mode", exclusive = true, help_heading = MODES)]
+    pub export_bundled: Option<PathBuf>,
 
     /// Print the recipe inside a video
     #[arg(long, value_name = "FILE", group = "mode", exclusive = true, help_heading = MODES)]

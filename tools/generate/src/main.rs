@@ -1,6 +1,7 @@
 //! `generate`: a prompt goes in, a video comes out.
 
 mod args;
+mod bundled;
 mod memory;
 mod outputs;
 mod plan;
@@ -44,6 +45,9 @@ fn main() -> ExitCode {
 fn work(args: &Args) -> Result<()> {
     if let Some(path) = &args.show_recipe {
         print(format!("{}\n", Recipe::read(path)?.to_pretty_json()).as_bytes())
+    } else if let Some(folder) = &args.export_bundled {
+        bundled::export(folder)?;
+        print(&[folder.as_os_str().as_encoded_bytes(), b"\n"].concat())
     } else if let Some(shell) = args.completions {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut manual(), "generate", &mut script);

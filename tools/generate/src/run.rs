@@ -17,7 +17,7 @@ use crate::recipe::Recipe;
 use crate::report::{Report, say};
 use crate::settings::{self, Settings};
 use crate::text_cache::{TextCache, hex};
-use crate::{memory, plan};
+use crate::{bundled, memory, plan};
 
 /// Generates what the flags ask for, or plans it.
 pub fn run(args: &Args) -> Result<()> {
@@ -82,9 +82,7 @@ impl Job {
         let recipe = args.recipe.as_deref().map(Recipe::read).transpose()?;
         let options = DeviceOptions { cancel, memory_budget: memory::total(), level: level(recipe.as_ref()) };
         let device = Device::cpu_with(options)?;
-        let mapping = if args.no_mmap { Mapping::Read } else { Mapping::Map };
-        let model = args.model.as_deref().unwrap_or(Path::new(""));
-        let pipeline = Pipeline::open(model, mapping)?;
+        let pipeline = open(args, recipe.as_ref())?;
         let settings = Settings::new(args, recipe.as_ref(), &pipeline)?;
         pipeline.check(&settings.request)?;
         Ok(Self { pipeline, device, settings, recipe })
@@ -114,6 +112,21 @@ impl Job {
             found.push(format!("the recipe was made by {}, this is {}: {close}", recipe.engine, settings::engine()));
         }
         Ok(found)
+    }
+}
+
+/// The checkpoint that was asked for.
+fn open(args: &Args, recipe: Option<&Recipe>) -> Result<Pipeline> {
+    let is_bundled = |model: &Path| model == Path::new(zoetrope_bundled::NAME);
+    match (&args.model, recipe) {
+        (Some(model), _) if !is_bundled(model) => {
+            Pipeline::open(model, if args.no_mmap { Mapping::Read } else { Mapping::Map })
+        }
+        (None, Some(recipe)) if recipe.checkpoint.name != zoetrope_bundled::NAME => {
+            let why = format!("the recipe is for {}: give its folder with --model DIR", recipe.checkpoint.name);
+            Err(Error::Request { what: "model", why })
+        }
+        _ => bundled::open(),
     }
 }
 
