@@ -1,0 +1,127 @@
+"""Stage 1: trains the autoencoder on crops of the world, then on whole pictures.
+
+    python -m train.vae --out STATE [--steps N] [--minutes M]
+
+Loss: absolute difference of pixels and of their differences to the neighbours (edges), and a small divergence of the
+posterior from a standard normal. Resumes from STATE/vae.pt; the same command goes on where it stopped.
+"""
+
+import time
+
+import torch
+from . import autoencoder, render, scenes, state
+
+DIVERGENCE = 2e-4
+EDGES = 1.0
+SIDE = 128
+
+
+def batch(options, step: int, device: str) -> torch.Tensor:
+    """The clips of a step: crops of 64 pixels and 5 or 9 frames mostly about an object; now and then whole pictures."""
+    random = state.generator(options.seed, 1, step)
+    whole = step % 16 == 15
+    count = max(1, options.batch // 8) if whole else options.batch
+    frames = 9 if step % 4 == 1 else 5
+    world = scenes.sample(count, random, pairs=0.4)
+    if whole:
+        return render.render(world.to(device), SIDE)
+    begin = 0 if torch.rand((), generator=random) < 0.5 else int(torch.randint(1, 18 - frames, (), generator=random))
+    centre = (world.path[:, 0, begin + frames // 2, :2] + 1) * (SIDE / 2) - 32
+    aside = (torch.rand(count, 2, generator=random) - 0.5) * 64
+    anywhere = torch.rand(count, 2, generator=random) * 64
+    corner = torch.where(torch.rand(count, 1, generator=random) < 0.8, centre + aside, anywhere)
+    corner = corner.round().clamp(0, SIDE - 64)
+    return render.render(world.to(device), SIDE, 64, corner, slice(begin, begin + frames))
+
+
+def loss_of(vae, clips, noise):
+    """The loss of a batch and its parts."""
+    mean, log_variance = autoencoder.encode(vae, clips)
+    latent = mean + (0.5 * log_variance).exp() * noise
+    error = autoencoder.decode(vae, latent) - clips
+    pixels = error.abs().mean()
+    edges = sum((error.narrow(axis, 1, error.shape[axis] - 1) - error.narrow(axis, 0, error.shape[axis] - 1)).abs().mean()
+                for axis in (2, 3, 4)) / 3  # fmt: skip
+    divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+    parts = {"pixels": pixels, "edges": edges, "kl": divergence, "mse": error.square().mean(),
+             "sigma": (0.5 * log_variance).exp().mean()}  # fmt: skip
+    return pixels + EDGES * edges + DIVERGENCE * divergence, parts
+
+
+@torch.no_grad()
+def psnr(vae, device: str, count: int = 16, autocast: bool = False) -> tuple[float, torch.Tensor]:
+    """Mean PSNR in dB of whole pictures of held-out scenes (latent means), and the pairs for a sheet."""
+    world = scenes.sample(count, state.generator(7, 7), held_out=True)
+    ratios, pairs = [], []
+    for part in range(0, count, 4):
+        clips = render.render(world.pick(slice(part, part + 4)).to(device), SIDE)
+        with torch.autocast(device, torch.bfloat16, enabled=autocast):
+            again = autoencoder.decode(vae, autoencoder.encode(vae, clips)[0]).clamp(-1, 1)
+        ratios.append(-10 * ((again - clips) / 2).square().mean((1, 2, 3, 4)).log10())
+        pairs += [clips[0].cpu(), again[0].cpu()]
+    return float(torch.cat(ratios).mean()), torch.stack(pairs)
+
+
+def main() -> None:
+    """Trains until the last step or until the time is over."""
+    options = state.arguments(__doc__, steps=4000, batch=8, rate=2e-3).parse_args()
+    device = options.device
+    state.settle(device)
+    vae = autoencoder.build(options.seed).to(device)
+    parameters = dict(vae.named_parameters())
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=options.rate, betas=(0.9, 0.99), weight_decay=0.0)
+    average = state.Average(parameters, 0.995)
+    step, path = 0, options.out / "vae.pt"
+    if saved := state.load(path, device):
+        vae.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        average.values, step = {k: v.to(device) for k, v in saved["average"].items()}, saved["step"]
+    log = state.Log(options.out / "vae.jsonl")
+    fused = torch.compile(loss_of, dynamic=False) if options.compile else loss_of
+
+    def keep():
+        state.save(path, {"model": vae.state_dict(), "optimizer": optimizer.state_dict(), "average": average.values,
+                          "step": step})  # fmt: skip
+
+    def look():
+        held = autoencoder.build().to(device)
+        held.load_state_dict(average.values)
+        ratio, pairs = psnr(held, device, autocast=True)
+        state.sheet(pairs, options.out / "vae.png")
+        log.add(step=step, psnr=ratio)
+        log.draw("loss", options.out / "vae-loss.png")
+        log.draw("psnr", options.out / "vae-psnr.png")
+
+    start = saved_at = time.time()
+    sums: dict[str, float] = {}
+    while step < options.steps and not (options.minutes and time.time() - start > options.minutes * 60):
+        clips = batch(options, step, device)
+        b, _, t, h, w = clips.shape
+        noise = torch.randn(b, 16, 1 + (t - 1) // 4, h // 16, w // 16, device=device,
+                            generator=state.generator(options.seed, 2, step, device=device))  # fmt: skip
+        for group in optimizer.param_groups:
+            group["lr"] = state.rate_at(step, options)
+        with torch.autocast(device, torch.bfloat16):
+            loss, parts = (fused if h < SIDE else loss_of)(vae, clips, noise)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 0.5)
+        optimizer.step()
+        average.update(parameters, step)
+        step += 1
+        for key, value in {"loss": loss, **parts}.items():
+            sums[key] = sums.get(key, 0.0) + value.detach()
+        if step % 20 == 0:
+            log.add(step=step, **{k: float(v) / 20 for k, v in sums.items()}, seconds=round(time.time() - start, 1))
+            sums = {}
+        if step % options.sheet_every == 0:
+            look()
+        if time.time() - saved_at > options.save_minutes * 60:
+            keep()
+            saved_at = time.time()
+    keep()
+    look()
+
+
+if __name__ == "__main__":
+    main()
