@@ -31,6 +31,10 @@ def build(seed: int = 0) -> AutoencoderKLWan:
         if isinstance(module, (torch.nn.Conv3d, torch.nn.Conv2d)):
             torch.nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
             torch.nn.init.zeros_(module.bias)
+            if module.weight.ndim == 5 and module.kernel_size == (3, 3, 3):
+                # At first each frame is seen alone: what single frames teach holds for clips.
+                module.weight.data[:, :, :2] = 0
+                module.weight.data[:, :, 2] *= 3**0.5
     blocks = [m for m in vae.modules() if type(m).__name__ == "WanResidualBlock"]
     with torch.no_grad():
         for block in blocks:

@@ -24,6 +24,8 @@ def arguments(doc: str, steps: int, batch: int, rate: float) -> argparse.Argumen
     parser.add_argument("--minutes", type=float, help="stop (and save) after this time, to be resumed")
     parser.add_argument("--save-minutes", type=float, default=4.0)
     parser.add_argument("--sheet-every", type=int, default=200, help="steps between sheets of samples")
+    parser.add_argument("--memory", type=float, default=0.999, help="of the moving average of weights")
+    parser.add_argument("--small", action="store_true", help="end with a state of averaged weights in f16 as well")
     parser.add_argument("--compile", action="store_true", help="fuse with torch.compile")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser
@@ -53,10 +55,10 @@ def generator(*numbers: int, device: str = "cpu") -> torch.Generator:
     return torch.Generator(device).manual_seed(seed & (2**63 - 1))
 
 
-def rate_at(step: int, options) -> float:
-    """Learning rate: a short rise, a plateau, a linear fall to zero over the last part."""
+def rate_at(step: int, options, first: int = 0) -> float:
+    """Learning rate: a short rise from the first step of a run, a plateau, a linear fall to zero over the last part."""
     fall = max(1.0, options.decay * options.steps)
-    return options.rate * min(1.0, (step + 1) / 100) * min(1.0, max(0.0, (options.steps - step) / fall))
+    return options.rate * min(1.0, (step + 1 - first) / 100) * min(1.0, max(0.0, (options.steps - step) / fall))
 
 
 def save(path: pathlib.Path, state: dict) -> None:

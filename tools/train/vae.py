@@ -9,6 +9,7 @@ posterior from a standard normal. Resumes from STATE/vae.pt; the same command go
 import time
 
 import torch
+
 from . import autoencoder, render, scenes, state
 
 DIVERGENCE = 2e-4
@@ -17,15 +18,19 @@ SIDE = 128
 
 
 def batch(options, step: int, device: str) -> torch.Tensor:
-    """The clips of a step: crops of 64 pixels and 5 or 9 frames mostly about an object; now and then whole pictures."""
+    """The clips of a step: crops of 64 pixels mostly about an object, now and then whole pictures.
+
+    At first single frames, twice as many, then 5 or 9 frames.
+    """
     random = state.generator(options.seed, 1, step)
-    whole = step % 16 == 15
-    count = max(1, options.batch // 8) if whole else options.batch
-    frames = 9 if step % 4 == 1 else 5
+    single = step < options.images
+    whole = step % 16 == 15 and not single
+    count = max(1, options.batch // 8) if whole else options.batch * (2 if single else 1)
+    frames = 1 if single else 9 if step % 4 == 1 else 5
     world = scenes.sample(count, random, pairs=0.4)
     if whole:
         return render.render(world.to(device), SIDE)
-    begin = 0 if torch.rand((), generator=random) < 0.5 else int(torch.randint(1, 18 - frames, (), generator=random))
+    begin = 0 if torch.rand((), generator=random) < 0.5 and not single else int(torch.randint(1, 18 - frames, (), generator=random))
     centre = (world.path[:, 0, begin + frames // 2, :2] + 1) * (SIDE / 2) - 32
     aside = (torch.rand(count, 2, generator=random) - 0.5) * 64
     anywhere = torch.rand(count, 2, generator=random) * 64
@@ -40,8 +45,8 @@ def loss_of(vae, clips, noise):
     latent = mean + (0.5 * log_variance).exp() * noise
     error = autoencoder.decode(vae, latent) - clips
     pixels = error.abs().mean()
-    edges = sum((error.narrow(axis, 1, error.shape[axis] - 1) - error.narrow(axis, 0, error.shape[axis] - 1)).abs().mean()
-                for axis in (2, 3, 4)) / 3  # fmt: skip
+    axes = [axis for axis in (2, 3, 4) if error.shape[axis] > 1]
+    edges = sum(error.diff(dim=axis).abs().mean() for axis in axes) / 3
     divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
     parts = {"pixels": pixels, "edges": edges, "kl": divergence, "mse": error.square().mean(),
              "sigma": (0.5 * log_variance).exp().mean()}  # fmt: skip
@@ -64,18 +69,22 @@ def psnr(vae, device: str, count: int = 16, autocast: bool = False) -> tuple[flo
 
 def main() -> None:
     """Trains until the last step or until the time is over."""
-    options = state.arguments(__doc__, steps=4000, batch=8, rate=2e-3).parse_args()
+    parser = state.arguments(__doc__, steps=4000, batch=8, rate=3e-3)
+    parser.add_argument("--images", type=int, default=800, help="first steps, on single frames")
+    options = parser.parse_args()
     device = options.device
     state.settle(device)
     vae = autoencoder.build(options.seed).to(device)
     parameters = dict(vae.named_parameters())
     optimizer = torch.optim.AdamW(vae.parameters(), lr=options.rate, betas=(0.9, 0.99), weight_decay=0.0)
-    average = state.Average(parameters, 0.995)
+    average = state.Average(parameters, options.memory)
     step, path = 0, options.out / "vae.pt"
-    if saved := state.load(path, device):
-        vae.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        average.values, step = {k: v.to(device) for k, v in saved["average"].items()}, saved["step"]
+    if saved := state.load(path, device) or state.load(options.out / "vae.small.pt", device):
+        average.values, step = {k: v.to(device).float() for k, v in saved["average"].items()}, saved["step"]
+        vae.load_state_dict(saved.get("model", average.values))
+        if "optimizer" in saved:
+            optimizer.load_state_dict(saved["optimizer"])
+    first = step
     log = state.Log(options.out / "vae.jsonl")
     fused = torch.compile(loss_of, dynamic=False) if options.compile else loss_of
 
@@ -100,7 +109,7 @@ def main() -> None:
         noise = torch.randn(b, 16, 1 + (t - 1) // 4, h // 16, w // 16, device=device,
                             generator=state.generator(options.seed, 2, step, device=device))  # fmt: skip
         for group in optimizer.param_groups:
-            group["lr"] = state.rate_at(step, options)
+            group["lr"] = state.rate_at(step, options, first)
         with torch.autocast(device, torch.bfloat16):
             loss, parts = (fused if h < SIDE else loss_of)(vae, clips, noise)
         optimizer.zero_grad(set_to_none=True)
@@ -120,6 +129,9 @@ def main() -> None:
             keep()
             saved_at = time.time()
     keep()
+    if options.small:
+        half = {name: value.half() for name, value in average.values.items()}
+        state.save(options.out / "vae.small.pt", {"average": half, "step": step})
     look()
 
 

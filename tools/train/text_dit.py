@@ -1,0 +1,130 @@
+"""Stage 3: trains text encoder and transformer together by flow matching on the latents of stage 2.
+
+    python -m train.text_dit --out STATE [--steps N] [--minutes M]
+
+A latent x0 and noise n meet at sigma: x = (1 - sigma) x0 + sigma n; the transformer learns n - x0 at time 1000 sigma.
+Sigma is drawn even and then shifted as the sampler's grid is. Resumes from STATE/text_dit.pt.
+"""
+
+import time
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from . import captions, generator, latents, sample, state, tokenizer
+
+
+class Steps(Dataset):
+    """What each step needs besides latents: their rows, and ids and mask of fresh captions; each from the step alone."""
+
+    def __init__(self, world, options, first: int):
+        self.world, self.options, self.first = world, options, first
+        self.tokens = tokenizer.build()
+
+    def __len__(self) -> int:
+        return max(0, self.options.steps - self.first)
+
+    def __getitem__(self, index: int):
+        step = self.first + index
+        random = state.generator(self.options.seed, 3, step)
+        rows = torch.randint(len(self.world), (self.options.batch,), generator=random)
+        texts = captions.captions(self.world.pick(rows), self.options.seed * 1_000_003 + step)
+        return rows, *generator.tokenize(texts, self.tokens)
+
+
+def draw(latents_of_batch, options, step: int, device: str):
+    """Noisy latents, times and the velocity to learn."""
+    random = state.generator(options.seed, 4, step, device=device)
+    count = len(latents_of_batch)
+    even = (torch.rand(1, generator=random, device=device) + torch.arange(count, device=device) / count) % 1
+    sigma = sample.SHIFT * even / (1 + (sample.SHIFT - 1) * even)
+    noise = torch.randn(latents_of_batch.shape, generator=random, device=device)
+    mixed = torch.lerp(latents_of_batch, noise, sigma[:, None, None, None, None])
+    return mixed, 1000 * sigma, noise - latents_of_batch
+
+
+def main() -> None:
+    """Trains until the last step or until the time is over."""
+    parser = state.arguments(__doc__, steps=20000, batch=64, rate=1e-3)
+    parser.add_argument("--workers", type=int, default=0, help="processes that write captions")
+    parser.add_argument("--check", type=int, default=24, help="held-out prompts measured with each sheet")
+    options = parser.parse_args()
+    device = options.device
+    state.settle(device)
+    store, world, mean, deviation, version = latents.read(options.out)
+    store = store.to(device)
+    mean_d, deviation_d = (v.to(device)[:, None, None, None] for v in (mean, deviation))
+    vae, _ = latents.trained(options.out, device)
+
+    model = generator.Generator(options.seed).to(device)
+    parameters = dict(model.named_parameters())
+    decayed = [p for p in parameters.values() if p.ndim > 1]
+    plain = [p for p in parameters.values() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=options.rate, betas=(0.9, 0.98))
+    average, step = state.Average(parameters, options.memory), 0
+    path = options.out / "text_dit.pt"
+    if saved := state.load(path, device) or state.load(options.out / "text_dit.small.pt", device):
+        if saved["vae"] != version:
+            raise SystemExit(f"{path} was trained on another autoencoder's latents: remove it, or those latents")
+        average.values = {k: v.to(device).float() for k, v in saved["average"].items()}
+        model.load_state_dict(saved.get("model", average.values))
+        step = saved["step"]
+        if "optimizer" in saved:
+            optimizer.load_state_dict(saved["optimizer"])
+    log = state.Log(options.out / "text_dit.jsonl")
+    velocity = torch.compile(model.velocity, dynamic=False) if options.compile else model.velocity
+    first = step
+
+    def keep():
+        common = {"average": average.values, "step": step, "vae": version, "mean": mean, "deviation": deviation}
+        state.save(path, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), **common})
+
+    held = generator.Generator().to(device).eval()
+
+    def look():
+        held.load_state_dict(average.values)
+        shares, made, texts = sample.evaluate(held, vae, mean, deviation, options.check)
+        state.sheet(made[:10], options.out / "samples.png", labels=texts[:10])
+        log.add(step=step, **shares)
+        log.draw("loss", options.out / "text_dit-loss.png")
+        log.draw("all", options.out / "text_dit-right.png")
+
+    start = saved_at = time.time()
+    total, counted = torch.zeros((), device=device), 0
+    loader = DataLoader(Steps(world, options, step), batch_size=None, num_workers=options.workers)
+    for rows, ids, mask in loader:
+        clean = (store[rows.to(device)].float() - mean_d) / deviation_d
+        mixed, times, target = draw(clean, options, step, device)
+        for group in optimizer.param_groups:
+            group["lr"] = state.rate_at(step, options, first)
+        with torch.autocast(device, torch.bfloat16):
+            text, bias = model.encode(ids.to(device), mask.to(device))
+            loss = (velocity(mixed, times, text.float(), bias) - target).square().mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        average.update(parameters, step)
+        step, counted, total = step + 1, counted + 1, total + loss.detach()
+        if step % 50 == 0:
+            speed = (step - first) * options.batch / (time.time() - start)
+            log.add(step=step, loss=float(total) / counted, speed=round(speed, 1), seconds=round(time.time() - start, 1))
+            total, counted = torch.zeros((), device=device), 0
+        if step % options.sheet_every == 0:
+            look()
+        if time.time() - saved_at > options.save_minutes * 60:
+            keep()
+            saved_at = time.time()
+        if options.minutes and time.time() - start > options.minutes * 60:
+            break
+    keep()
+    if options.small:
+        half = {name: value.half() for name, value in average.values.items()}
+        common = {"step": step, "vae": version, "mean": mean, "deviation": deviation}
+        state.save(options.out / "text_dit.small.pt", {"average": half, **common})
+    look()
+
+
+if __name__ == "__main__":
+    main()
