@@ -23,28 +23,72 @@ CONFIG = {
 }
 
 
+# Channels that carry the picture through all layers at the start: red, green, blue, their negatives, a constant.
+CARRIERS, CONSTANT = 7, 2.0
+
+
 def build(seed: int = 0) -> AutoencoderKLWan:
-    """A fresh autoencoder, its last layers small so that training starts near gray pictures and narrow posteriors."""
+    """A fresh autoencoder that already gives back a blurred picture.
+
+    Seven channels pass every layer unchanged, averaged on the way down and repeated on the way up. The pair of a colour
+    and its negative makes the activation linear (silu(x) - silu(-x) = x), the constant keeps the last norms from
+    dividing colours away. Everything else starts random and small, each frame seen alone.
+    """
     torch.manual_seed(seed)
     vae = AutoencoderKLWan(**CONFIG)
-    for module in vae.modules():
-        if isinstance(module, (torch.nn.Conv3d, torch.nn.Conv2d)):
-            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
-            torch.nn.init.zeros_(module.bias)
-            if module.weight.ndim == 5 and module.kernel_size == (3, 3, 3):
-                # At first each frame is seen alone: what single frames teach holds for clips.
-                module.weight.data[:, :, :2] = 0
-                module.weight.data[:, :, 2] *= 3**0.5
-    blocks = [m for m in vae.modules() if type(m).__name__ == "WanResidualBlock"]
     with torch.no_grad():
-        for block in blocks:
-            block.conv2.weight.mul_(0.3)
-        for block in [m for m in vae.modules() if type(m).__name__ == "WanAttentionBlock"]:
-            block.proj.weight.mul_(0.1)
-        vae.decoder.conv_out.weight.mul_(0.3)
-        vae.quant_conv.bias[CONFIG["z_dim"] :] = -4.0
-        vae.quant_conv.weight[CONFIG["z_dim"] :] *= 0.1
+        for module in vae.modules():
+            if isinstance(module, (torch.nn.Conv3d, torch.nn.Conv2d)):
+                torch.nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+                torch.nn.init.zeros_(module.bias)
+                if module.weight.ndim == 5 and module.kernel_size == (3, 3, 3):
+                    module.weight[:, :, :2] = 0
+                    module.weight[:, :, 2] *= 3**0.5
+        for module in vae.modules():
+            kind = type(module).__name__
+            if kind == "WanResidualBlock":
+                module.conv2.weight.mul_(0.3)
+                module.conv2.weight[:CARRIERS] *= 0.1
+                if isinstance(module.conv_shortcut, torch.nn.Conv3d):
+                    _carry(module.conv_shortcut.weight)
+            elif kind == "WanAttentionBlock":
+                module.proj.weight.mul_(0.1)
+                module.proj.weight[:CARRIERS] *= 0.1
+            elif kind == "WanResample":
+                down = module.mode.startswith("downsample")
+                taps = (slice(0, 2), slice(0, 2)) if down else (1, 1)
+                _carry(module.resample[1].weight, taps, 0.25 if down else 1.0)
+                if hasattr(module, "time_conv"):
+                    weight = module.time_conv.weight
+                    weight.mul_(0.3)
+                    for half in weight.split(weight.shape[1]):
+                        _carry(half, (slice(1, 3) if down else 2, 0, 0), 0.5 if down else 1.0)
+        z, colours = CONFIG["z_dim"], range(3)
+        for part, (rows, fed) in ((vae.encoder, (2 * z, 3)), (vae.decoder, (3, z))):
+            assert part.conv_in.in_channels == fed and part.conv_out.out_channels == rows
+            into, out = part.conv_in, part.conv_out
+            into.weight[:CARRIERS] = 0
+            into.bias[CARRIERS - 1] = CONSTANT
+            # What the last norm makes of a carrier of a middling colour.
+            gain = (out.in_channels / (2 * 3 * 0.25 + CONSTANT**2)) ** 0.5
+            out.weight.mul_(0.3)
+            out.weight[:3] *= 0.1
+            for c in colours:
+                into.weight[c, c, 2, 1, 1], into.weight[c + 3, c, 2, 1, 1] = 1, -1
+                out.weight[c, c, 2, 1, 1] += 1 / gain
+                out.weight[c, c + 3, 2, 1, 1] -= 1 / gain
+        for conv in (vae.quant_conv, vae.post_quant_conv):
+            conv.weight.copy_(torch.eye(conv.out_channels)[:, :, None, None, None])
+        vae.quant_conv.bias[z:] = -4.0
+        vae.quant_conv.weight[z:] *= 0.1
     return vae
+
+
+def _carry(weight: torch.Tensor, taps=(), value: float = 1.0) -> None:
+    """Lets the carriers pass a convolution alone: nothing else flows into them, `taps` of each take its own channel."""
+    weight[:CARRIERS] = 0
+    for channel in range(CARRIERS):
+        weight[(channel, channel, *taps)] = value
 
 
 def _causal(conv, x):

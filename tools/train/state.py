@@ -46,6 +46,12 @@ def settle(device: str, threads: int = 2) -> None:
         torch.backends.cudnn.benchmark = True
 
 
+def share(device: str) -> None:
+    """One thread while others keep the machine busy, two otherwise: threads that wait for each other cost more."""
+    if device == "cpu":
+        torch.set_num_threads(1 if os.getloadavg()[0] > 3 else min(2, os.cpu_count() or 1))
+
+
 def generator(*numbers: int, device: str = "cpu") -> torch.Generator:
     """A generator whose stream depends on all `numbers`, so that a resumed run sees what an unbroken one would."""
     seed = 0x9E3779B97F4A7C15

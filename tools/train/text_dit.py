@@ -51,6 +51,7 @@ def main() -> None:
     options = parser.parse_args()
     device = options.device
     state.settle(device)
+    state.share(device)
     store, world, mean, deviation, version = latents.read(options.out)
     store = store.to(device)
     mean_d, deviation_d = (v.to(device)[:, None, None, None] for v in (mean, deviation))
@@ -108,6 +109,7 @@ def main() -> None:
         average.update(parameters, step)
         step, counted, total = step + 1, counted + 1, total + loss.detach()
         if step % 50 == 0:
+            state.share(device)
             speed = (step - first) * options.batch / (time.time() - start)
             log.add(step=step, loss=float(total) / counted, speed=round(speed, 1), seconds=round(time.time() - start, 1))
             total, counted = torch.zeros((), device=device), 0

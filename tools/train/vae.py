@@ -74,6 +74,7 @@ def main() -> None:
     options = parser.parse_args()
     device = options.device
     state.settle(device)
+    state.share(device)
     vae = autoencoder.build(options.seed).to(device)
     parameters = dict(vae.named_parameters())
     optimizer = torch.optim.AdamW(vae.parameters(), lr=options.rate, betas=(0.9, 0.99), weight_decay=0.0)
@@ -121,6 +122,7 @@ def main() -> None:
         for key, value in {"loss": loss, **parts}.items():
             sums[key] = sums.get(key, 0.0) + value.detach()
         if step % 20 == 0:
+            state.share(device)
             log.add(step=step, **{k: float(v) / 20 for k, v in sums.items()}, seconds=round(time.time() - start, 1))
             sums = {}
         if step % options.sheet_every == 0:
