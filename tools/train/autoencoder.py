@@ -23,72 +23,152 @@ CONFIG = {
 }
 
 
-# Channels that carry the picture through all layers at the start: red, green, blue, their negatives, a constant.
-CARRIERS, CONSTANT = 7, 2.0
+# Channels of the decoder that carry the picture through all layers at the start: three colours, their negatives, a
+# constant; and how strong all other channels start.
+CARRIERS, CONSTANT, OTHERS = 7, 4.0, 0.4
+# The encoder's constant, large enough to make its last norm and activation linear.
+LARGE = 200.0
+# Weights of an earlier and a later frame where time is halved: not the same, so that the order of frames can be told.
+EARLIER, LATER = 0.3, 0.7
+LUMINANCE = (0.3, 0.59, 0.11)
 
 
 def build(seed: int = 0) -> AutoencoderKLWan:
-    """A fresh autoencoder that already gives back a blurred picture.
+    """An autoencoder whose encoder is set by hand and whose decoder already gives back a blurred picture.
 
-    Seven channels pass every layer unchanged, averaged on the way down and repeated on the way up. The pair of a colour
-    and its negative makes the activation linear (silu(x) - silu(-x) = x), the constant keeps the last norms from
-    dividing colours away. Everything else starts random and small, each frame seen alone.
+    What the encoder does is in `pooled`. It needs no training, and the latents are what they are from the first step
+    on: small pictures, easy for the transformer, from which the decoder has to learn the sharp ones.
+
+    In the decoder seven channels pass every layer unchanged. The pair of a colour and its negative makes the last
+    activation linear (silu(x) - silu(-x) = x), the constant keeps the last norm from dividing colours away. All else
+    starts random and small, each frame seen alone.
     """
     torch.manual_seed(seed)
     vae = AutoencoderKLWan(**CONFIG)
     with torch.no_grad():
-        for module in vae.modules():
-            if isinstance(module, (torch.nn.Conv3d, torch.nn.Conv2d)):
-                torch.nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
-                torch.nn.init.zeros_(module.bias)
-                if module.weight.ndim == 5 and module.kernel_size == (3, 3, 3):
-                    module.weight[:, :, :2] = 0
-                    module.weight[:, :, 2] *= 3**0.5
-        for module in vae.modules():
-            kind = type(module).__name__
-            if kind == "WanResidualBlock":
-                module.conv2.weight.mul_(0.3)
-                module.conv2.weight[:CARRIERS] *= 0.1
-                if isinstance(module.conv_shortcut, torch.nn.Conv3d):
-                    _carry(module.conv_shortcut.weight)
-            elif kind == "WanAttentionBlock":
-                module.proj.weight.mul_(0.1)
-                module.proj.weight[:CARRIERS] *= 0.1
-            elif kind == "WanResample":
-                down = module.mode.startswith("downsample")
-                taps = (slice(0, 2), slice(0, 2)) if down else (1, 1)
-                _carry(module.resample[1].weight, taps, 0.25 if down else 1.0)
-                if hasattr(module, "time_conv"):
-                    weight = module.time_conv.weight
-                    weight.mul_(0.3)
-                    for half in weight.split(weight.shape[1]):
-                        _carry(half, (slice(1, 3) if down else 2, 0, 0), 0.5 if down else 1.0)
-        z, colours = CONFIG["z_dim"], range(3)
-        for part, (rows, fed) in ((vae.encoder, (2 * z, 3)), (vae.decoder, (3, z))):
-            assert part.conv_in.in_channels == fed and part.conv_out.out_channels == rows
-            into, out = part.conv_in, part.conv_out
-            into.weight[:CARRIERS] = 0
-            into.bias[CARRIERS - 1] = CONSTANT
-            # What the last norm makes of a carrier of a middling colour.
-            gain = (out.in_channels / (2 * 3 * 0.25 + CONSTANT**2)) ** 0.5
-            out.weight.mul_(0.3)
-            out.weight[:3] *= 0.1
-            for c in colours:
-                into.weight[c, c, 2, 1, 1], into.weight[c + 3, c, 2, 1, 1] = 1, -1
-                out.weight[c, c, 2, 1, 1] += 1 / gain
-                out.weight[c, c + 3, 2, 1, 1] -= 1 / gain
-        for conv in (vae.quant_conv, vae.post_quant_conv):
-            conv.weight.copy_(torch.eye(conv.out_channels)[:, :, None, None, None])
-        vae.quant_conv.bias[z:] = -4.0
-        vae.quant_conv.weight[z:] *= 0.1
+        _set_encoder(vae)
+        _start_decoder(vae)
     return vae
 
 
-def _carry(weight: torch.Tensor, taps=(), value: float = 1.0) -> None:
-    """Lets the carriers pass a convolution alone: nothing else flows into them, `taps` of each take its own channel."""
+def pooled(clip: torch.Tensor) -> torch.Tensor:
+    """What the encoder computes, [B, 16, 1+(T-1)/4, H/16, W/16] of clips [B, 3, T, H, W].
+
+    Twelve channels: the mean colours of the four quarters of 8x8 pixels of a position, over its four frames with
+    weights that grow; four: how the quarters' luminance changes between the first and the last two frames, doubled.
+    """
+    small = F.avg_pool3d(clip, (1, 8, 8))
+    half = torch.cat([small[:, :, :1], EARLIER * small[:, :, 1::2] + LATER * small[:, :, 2::2]], 2)
+    b, c, t, h, w = half.shape
+    quarters = half.view(b, c, t, h // 2, 2, w // 2, 2).permute(0, 4, 6, 1, 2, 3, 5).reshape(b, 4, c, t, h // 2, w // 2)
+    first, one, two = quarters[:, :, :, :1], quarters[:, :, :, 1::2], quarters[:, :, :, 2::2]
+    colours = torch.cat([first, EARLIER * one + LATER * two], 3).flatten(1, 2)
+    weights = clip.new_tensor(LUMINANCE).view(1, 1, 3, 1, 1, 1)
+    change = 2 * ((two - one) * weights).sum(2)
+    return torch.cat([colours, F.pad(change, (0, 0, 0, 0, 1, 0))], 1)
+
+
+def _set_encoder(vae: AutoencoderKLWan) -> None:
+    """Weights that make the encoder compute `pooled`: residual branches silent, shortcuts and steps down as sums."""
+    encoder, z = vae.encoder, CONFIG["z_dim"]
+    for module in [*encoder.modules(), vae.quant_conv]:
+        if isinstance(module, (torch.nn.Conv3d, torch.nn.Conv2d)):
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+            torch.nn.init.zeros_(module.bias)
+    for name, conv in encoder.named_modules():
+        if not isinstance(conv, (torch.nn.Conv3d, torch.nn.Conv2d)):
+            continue
+        if name.endswith(("conv2", "proj")):
+            conv.weight.zero_()
+        if name.endswith("conv_shortcut"):
+            conv.weight.zero_()
+            for channel in range(4):
+                conv.weight[channel, channel] = 1
+    encoder.conv_in.weight.zero_()
+    encoder.conv_in.bias[3] = LARGE
+    for colour in range(3):
+        encoder.conv_in.weight[colour, colour, 2, 1, 1] = 1
+    steps = [module for module in encoder.down_blocks if hasattr(module, "resample")]
+    for step in steps:
+        step.resample[1].weight.zero_()
+        for channel in range(4):
+            step.resample[1].weight[channel, channel, :2, :2] = 0.25
+        if hasattr(step, "time_conv"):
+            _mix(step.time_conv.weight, range(4))
+    last = steps[-1]
+    last.resample[1].weight.zero_()
+    last.resample[1].weight[12, 3, :2, :2] = 0.25
+    _mix(last.time_conv.weight, range(13))
+    for quarter in range(4):
+        for colour in range(3):
+            source = 3 * quarter + colour
+            last.resample[1].weight[source, colour, quarter // 2, quarter % 2] = 1
+            last.time_conv.weight[13 + quarter, source, 1] = -2 * LUMINANCE[colour]
+            last.time_conv.weight[13 + quarter, source, 2] = 2 * LUMINANCE[colour]
+    # Around zero the activation halves; the norm scales by the root of the channels over the constant.
+    encoder.conv_out.weight.zero_()
+    gain = 0.5 * encoder.conv_out.in_channels ** 0.5 / LARGE
+    for row, channel in enumerate([*range(12), *range(13, 17)]):
+        encoder.conv_out.weight[row, channel, 2, 1, 1] = 1 / gain
+    vae.quant_conv.weight.copy_(torch.eye(2 * z)[:, :, None, None, None])
+    vae.quant_conv.bias[z:] = -6.0
+
+
+def _mix(weight: torch.Tensor, channels) -> None:
+    """A step over time that weighs the earlier and the later frame."""
+    weight.zero_()
+    for channel in channels:
+        weight[channel, channel, 1], weight[channel, channel, 2] = EARLIER, LATER
+
+
+def _start_decoder(vae: AutoencoderKLWan) -> None:
+    """Random weights with the carriers' way through them."""
+    decoder = vae.decoder
+    for module in decoder.modules():
+        if isinstance(module, (torch.nn.Conv3d, torch.nn.Conv2d)):
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+            torch.nn.init.zeros_(module.bias)
+            if module.weight.ndim == 5 and module.kernel_size == (3, 3, 3):
+                module.weight[:, :, :2] *= 0.3
+                module.weight[:, :, 2] *= 3**0.5
+    for module in decoder.modules():
+        kind = type(module).__name__
+        if kind == "WanResidualBlock":
+            module.conv2.weight.mul_(0.2)
+            module.conv2.weight[:CARRIERS] *= 0.1
+            if isinstance(module.conv_shortcut, torch.nn.Conv3d):
+                _carry(module.conv_shortcut.weight)
+        elif kind == "WanAttentionBlock":
+            module.proj.weight.mul_(0.1)
+            module.proj.weight[:CARRIERS] *= 0.1
+        elif kind == "WanResample":
+            _carry(module.resample[1].weight, (1, 1))
+            if hasattr(module, "time_conv"):
+                for half in module.time_conv.weight.split(module.dim):
+                    _carry(half, (2, 0, 0))
+    into, out = decoder.conv_in, decoder.conv_out
+    into.weight[:CARRIERS] = 0
+    into.weight[CARRIERS:] *= OTHERS
+    into.bias[CARRIERS - 1] = CONSTANT
+    # What the last norm makes of a carrier of a middling colour.
+    gain = (out.in_channels / (2 * 3 * 0.25 + CONSTANT**2)) ** 0.5
+    out.weight.mul_(0.01)
+    for colour in range(3):
+        for quarter in range(4):
+            into.weight[colour, 3 * quarter + colour, 2, 1, 1] = 0.25
+            into.weight[colour + 3, 3 * quarter + colour, 2, 1, 1] = -0.25
+        out.weight[colour, colour, 2, 1, 1] += 1 / gain
+        out.weight[colour, colour + 3, 2, 1, 1] -= 1 / gain
+    vae.post_quant_conv.weight.copy_(torch.eye(CONFIG["z_dim"])[:, :, None, None, None])
+    vae.post_quant_conv.bias.zero_()
+
+
+def _carry(weight: torch.Tensor, taps=()) -> None:
+    """Lets the carriers pass a convolution alone: nothing else flows into them, one tap of each takes its own channel."""
     weight[:CARRIERS] = 0
+    weight[CARRIERS:] *= OTHERS
     for channel in range(CARRIERS):
-        weight[(channel, channel, *taps)] = value
+        weight[(channel, channel, *taps)] = 1
 
 
 def _causal(conv, x):

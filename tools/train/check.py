@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from . import autoencoder, generator, measure, render, scenes, state
 
 SAME = 1e-5
+# The encoder's last activation is linear but for this much.
+POOLED = 0.05
 
 
 def _near(name: str, found: torch.Tensor, wanted: torch.Tensor) -> None:
@@ -24,6 +26,12 @@ def main() -> None:
     state.settle("cpu")
     random = state.generator(1)
     vae = autoencoder.build()
+    world = scenes.sample(2, random)
+    clip = render.render(world)
+    away = float((vae.encode(clip).latent_dist.mean - autoencoder.pooled(clip)).abs().max())
+    print(f"pooled       largest difference from the encoder {away:.3f}")
+    if away > POOLED:
+        raise SystemExit("the encoder does not compute what stage 2 keeps")
     for value in vae.parameters():
         value += 0.02 * torch.randn(value.shape, generator=random)
     clip = torch.rand(1, 3, 17, 64, 64, generator=random) * 2 - 1

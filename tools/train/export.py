@@ -9,6 +9,7 @@ import argparse
 import json
 import pathlib
 
+import reference.together  # noqa: F401  (before transformers)
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from transformers import UMT5EncoderModel
@@ -62,9 +63,9 @@ def assemble(out: pathlib.Path, random: bool) -> tuple[AutoencoderKLWan, generat
         torch.nn.init.normal_(model.dit.proj_out.weight, std=0.1)
         return vae, model
     saved = state.load(out / "text_dit.pt") or state.load(out / "text_dit.small.pt")
-    vae, version = latents.trained(out, "cpu")
-    if saved is None or saved["vae"] != version:
-        raise SystemExit(f"{out} has no text_dit.pt of its autoencoder: run `python -m train.text_dit --out {out}`")
+    vae = latents.trained(out, "cpu")
+    if saved is None:
+        raise SystemExit(f"{out} has no text_dit.pt: run `python -m train.text_dit --out {out}`")
     model.load_state_dict({name: value.float() for name, value in saved["average"].items()})
     vae.register_to_config(
         latents_mean=[round(float(v), 6) for v in saved["mean"]],

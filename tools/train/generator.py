@@ -6,6 +6,7 @@ weigh as one whose logit is raised by the logarithm of their number; so does the
 
 import math
 
+import reference.together  # noqa: F401  (before transformers: it accepts the huggingface_hub that diffusers wants)
 import torch
 import torch.nn.functional as F
 from diffusers import WanTransformer3DModel
@@ -86,8 +87,13 @@ class Generator(torch.nn.Module):
         if rows is None:
             q, k = self._turn(q), self._turn(k)
         q, k = q.to(v.dtype).transpose(1, 2), k.to(v.dtype).transpose(1, 2)
-        mask = None if bias is None else bias.to(v.dtype)
-        out = F.scaled_dot_product_attention(q, k, v.transpose(1, 2), attn_mask=mask)
+        v = v.transpose(1, 2)
+        if v.is_cuda:
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=None if bias is None else bias.to(v.dtype))
+        else:
+            # Backwards, the CPU's fused attention is several times slower than the products one by one.
+            scores = (q @ k.mT).float() * q.shape[-1] ** -0.5
+            out = (scores if bias is None else scores + bias).softmax(-1).to(v.dtype) @ v
         return attention.to_out[0](out.transpose(1, 2).flatten(2))
 
     def _turn(self, x):

@@ -12,14 +12,15 @@ import torch
 from PIL import Image, ImageDraw
 
 
-def arguments(doc: str, steps: int, batch: int, rate: float) -> argparse.ArgumentParser:
+def arguments(doc: str, steps: int, batch: int, rate: float, adam_rate: float) -> argparse.ArgumentParser:
     """The options that both stages have."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the saved state, logs and sheets")
     parser.add_argument("--steps", type=int, default=steps, help="step at which training ends; the rate falls before")
     parser.add_argument("--decay", type=float, default=0.3, help="last part of the steps over which the rate falls")
     parser.add_argument("--batch", type=int, default=batch)
-    parser.add_argument("--rate", type=float, default=rate, help="learning rate before it falls")
+    parser.add_argument("--rate", type=float, default=rate, help="of the matrices inside (Muon), before it falls")
+    parser.add_argument("--adam-rate", type=float, default=adam_rate, help="of all other parameters (AdamW)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, help="stop (and save) after this time, to be resumed")
     parser.add_argument("--save-minutes", type=float, default=4.0)
@@ -61,10 +62,10 @@ def generator(*numbers: int, device: str = "cpu") -> torch.Generator:
     return torch.Generator(device).manual_seed(seed & (2**63 - 1))
 
 
-def rate_at(step: int, options, first: int = 0) -> float:
-    """Learning rate: a short rise from the first step of a run, a plateau, a linear fall to zero over the last part."""
+def factor_at(step: int, options, first: int = 0) -> float:
+    """Of the learning rates: a short rise from a run's first step, a plateau, a linear fall over the last part."""
     fall = max(1.0, options.decay * options.steps)
-    return options.rate * min(1.0, (step + 1 - first) / 100) * min(1.0, max(0.0, (options.steps - step) / fall))
+    return min(1.0, (step + 1 - first) / 50) * min(1.0, max(0.0, (options.steps - step) / fall))
 
 
 def save(path: pathlib.Path, state: dict) -> None:

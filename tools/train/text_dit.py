@@ -11,7 +11,7 @@ import time
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from . import captions, generator, latents, sample, state, tokenizer
+from . import captions, generator, latents, muon, sample, state, tokenizer
 
 
 class Steps(Dataset):
@@ -45,29 +45,26 @@ def draw(latents_of_batch, options, step: int, device: str):
 
 def main() -> None:
     """Trains until the last step or until the time is over."""
-    parser = state.arguments(__doc__, steps=20000, batch=64, rate=1e-3)
+    parser = state.arguments(__doc__, steps=20000, batch=64, rate=0.02, adam_rate=1e-3)
     parser.add_argument("--workers", type=int, default=0, help="processes that write captions")
     parser.add_argument("--check", type=int, default=24, help="held-out prompts measured with each sheet")
     options = parser.parse_args()
     device = options.device
     state.settle(device)
     state.share(device)
-    store, world, mean, deviation, version = latents.read(options.out)
+    store, world, mean, deviation = latents.read(options.out)
     store = store.to(device)
     mean_d, deviation_d = (v.to(device)[:, None, None, None] for v in (mean, deviation))
-    vae, _ = latents.trained(options.out, device)
-
     model = generator.Generator(options.seed).to(device)
     parameters = dict(model.named_parameters())
-    decayed = [p for p in parameters.values() if p.ndim > 1]
-    plain = [p for p in parameters.values() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=options.rate, betas=(0.9, 0.98))
+    inner = [p for name, p in parameters.items() if p.ndim == 2 and ("blocks." in name or "block." in name)
+             and "relative" not in name]  # fmt: skip
+    chosen = {id(p) for p in inner}
+    outer = [p for p in parameters.values() if id(p) not in chosen]
+    optimizer = muon.Both(inner, outer, options.rate, options.adam_rate, weight_decay=0.01)
     average, step = state.Average(parameters, options.memory), 0
     path = options.out / "text_dit.pt"
     if saved := state.load(path, device) or state.load(options.out / "text_dit.small.pt", device):
-        if saved["vae"] != version:
-            raise SystemExit(f"{path} was trained on another autoencoder's latents: remove it, or those latents")
         average.values = {k: v.to(device).float() for k, v in saved["average"].items()}
         model.load_state_dict(saved.get("model", average.values))
         step = saved["step"]
@@ -78,13 +75,14 @@ def main() -> None:
     first = step
 
     def keep():
-        common = {"average": average.values, "step": step, "vae": version, "mean": mean, "deviation": deviation}
+        common = {"average": average.values, "step": step, "mean": mean, "deviation": deviation}
         state.save(path, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), **common})
 
     held = generator.Generator().to(device).eval()
 
     def look():
         held.load_state_dict(average.values)
+        vae = latents.trained(options.out, device)
         shares, made, texts = sample.evaluate(held, vae, mean, deviation, options.check)
         state.sheet(made[:10], options.out / "samples.png", labels=texts[:10])
         log.add(step=step, **shares)
@@ -97,15 +95,12 @@ def main() -> None:
     for rows, ids, mask in loader:
         clean = (store[rows.to(device)].float() - mean_d) / deviation_d
         mixed, times, target = draw(clean, options, step, device)
-        for group in optimizer.param_groups:
-            group["lr"] = state.rate_at(step, options, first)
         with torch.autocast(device, torch.bfloat16):
             text, bias = model.encode(ids.to(device), mask.to(device))
             loss = (velocity(mixed, times, text.float(), bias) - target).square().mean()
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        torch.nn.utils.clip_grad_norm_(outer, 1.0)
+        optimizer.step(state.factor_at(step, options, first))
         average.update(parameters, step)
         step, counted, total = step + 1, counted + 1, total + loss.detach()
         if step % 50 == 0:
@@ -123,7 +118,7 @@ def main() -> None:
     keep()
     if options.small:
         half = {name: value.half() for name, value in average.values.items()}
-        common = {"step": step, "vae": version, "mean": mean, "deviation": deviation}
+        common = {"step": step, "mean": mean, "deviation": deviation}
         state.save(options.out / "text_dit.small.pt", {"average": half, **common})
     look()
 
