@@ -66,7 +66,7 @@ def assemble(out: pathlib.Path, random: bool) -> tuple[AutoencoderKLWan, generat
     vae = latents.trained(out, "cpu")
     if saved is None:
         raise SystemExit(f"{out} has no text_dit.pt: run `python -m train.text_dit --out {out}`")
-    model.load_state_dict({name: value.float() for name, value in saved["average"].items()})
+    state.fill(model, saved["average"])
     vae.register_to_config(
         latents_mean=[round(float(v), 6) for v in saved["mean"]],
         latents_std=[round(float(v), 6) for v in saved["deviation"]],

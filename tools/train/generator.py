@@ -130,8 +130,8 @@ class Generator(torch.nn.Module):
         return out.view(b, t, h // 2, w // 2, 2, 2, c).permute(0, 6, 1, 2, 4, 3, 5).reshape(b, c, t, h, w)
 
 
-def tokenize(texts: list[str], tokens=None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Padded ids [B, LONGEST] and their mask; longer texts are cut before the end token."""
+def tokenize(texts: list[str], tokens=None, trim: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+    """Padded ids and their mask, [B, length of the longest], or [B, LONGEST] untrimmed; texts beyond that are cut."""
     tokens = tokens or tokenizer.build()
     ids = torch.zeros(len(texts), LONGEST, dtype=torch.long)
     mask = torch.zeros(len(texts), LONGEST, dtype=torch.long)
@@ -139,4 +139,5 @@ def tokenize(texts: list[str], tokens=None) -> tuple[torch.Tensor, torch.Tensor]
         kept = found.ids if len(found.ids) <= LONGEST else [*found.ids[: LONGEST - 1], 1]
         ids[row, : len(kept)] = torch.tensor(kept)
         mask[row, : len(kept)] = 1
-    return ids, mask
+    longest = int(mask.sum(1).max()) if trim else LONGEST
+    return ids[:, :longest], mask[:, :longest]

@@ -26,7 +26,7 @@ def trained(out: pathlib.Path, device: str):
     saved = state.load(out / "vae.pt", device) or state.load(out / "vae.small.pt", device)
     if saved is None:
         raise SystemExit(f"{out} has no vae.pt: run `python -m train.vae --out {out}` first")
-    vae.load_state_dict({name: value.float() for name, value in saved["average"].items()}, strict=False)
+    state.fill(vae, saved["average"])
     return vae
 
 

@@ -1,9 +1,18 @@
-"""Makes clips from prompts with the weights in training: diffusers' sampler, this package's forward passes."""
+"""Makes clips from prompts with the weights in training: diffusers' sampler, this package's forward passes.
+
+    python -m train.sample --out STATE [--count N] [--guidance G] [--steps T]
+
+Measures held-out prompts and writes STATE/held-out.png, a row for each of the first dozen.
+"""
+
+import argparse
+import pathlib
 
 import torch
 from diffusers import UniPCMultistepScheduler
 
 from . import autoencoder, captions, generator, measure, scenes, state
+from . import latents as stored
 
 SHIFT, STEPS, GUIDANCE = 3.0, 20, 4.0
 
@@ -54,3 +63,30 @@ def evaluate(model, vae, mean, deviation, count: int, seed: int = 0, **options):
     texts = [captions.prompt(wanted, row) for row in range(count)]
     made = clips(model, vae, mean, deviation, texts, seed, **options)
     return measure.score(made, wanted), made, texts
+
+
+def main() -> None:
+    """Measures the averaged weights of a state."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--guidance", type=float, default=GUIDANCE)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args()
+    state.settle(options.device)
+    state.share(options.device)
+    saved = state.load(options.out / "text_dit.pt") or state.load(options.out / "text_dit.small.pt")
+    if saved is None:
+        raise SystemExit(f"{options.out} has no text_dit.pt: run `python -m train.text_dit --out {options.out}`")
+    model = generator.Generator().to(options.device).eval()
+    state.fill(model, saved["average"])
+    vae = stored.trained(options.out, options.device)
+    choice = {"steps": options.steps, "guidance": options.guidance}
+    shares, made, texts = evaluate(model, vae, saved["mean"], saved["deviation"], options.count, **choice)
+    print(f"step {saved['step']}", " ".join(f"{name} {share:.3f}" for name, share in shares.items()))
+    state.sheet(made[:12], options.out / "held-out.png", labels=texts[:12])
+
+
+if __name__ == "__main__":
+    main()

@@ -96,6 +96,14 @@ class Average:
         torch._foreach_lerp_(values, new, 1 - keep)
 
 
+@torch.no_grad()
+def fill(model: torch.nn.Module, values: dict[str, torch.Tensor]) -> None:
+    """Sets parameters by name, tied ones once; those without a value stay as they are."""
+    parameters = dict(model.named_parameters())
+    for name, value in values.items():
+        parameters[name].copy_(value)
+
+
 class Log:
     """Lines of JSON, appended, and a curve drawn from all of them."""
 

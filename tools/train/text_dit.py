@@ -6,6 +6,7 @@ A latent x0 and noise n meet at sigma: x = (1 - sigma) x0 + sigma n; the transfo
 Sigma is drawn even and then shifted as the sampler's grid is. Resumes from STATE/text_dit.pt.
 """
 
+import os
 import time
 
 import torch
@@ -29,7 +30,7 @@ class Steps(Dataset):
         random = state.generator(self.options.seed, 3, step)
         rows = torch.randint(len(self.world), (self.options.batch,), generator=random)
         texts = captions.captions(self.world.pick(rows), self.options.seed * 1_000_003 + step)
-        return rows, *generator.tokenize(texts, self.tokens)
+        return rows, *generator.tokenize(texts, self.tokens, trim=not self.options.compile)
 
 
 def draw(latents_of_batch, options, step: int, device: str):
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes that write captions")
     parser.add_argument("--check", type=int, default=24, help="held-out prompts measured with each sheet")
     options = parser.parse_args()
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the caption writers are processes of their own
     device = options.device
     state.settle(device)
     state.share(device)
@@ -66,7 +68,7 @@ def main() -> None:
     path = options.out / "text_dit.pt"
     if saved := state.load(path, device) or state.load(options.out / "text_dit.small.pt", device):
         average.values = {k: v.to(device).float() for k, v in saved["average"].items()}
-        model.load_state_dict(saved.get("model", average.values))
+        state.fill(model, saved.get("model", average.values))
         step = saved["step"]
         if "optimizer" in saved:
             optimizer.load_state_dict(saved["optimizer"])
@@ -76,12 +78,13 @@ def main() -> None:
 
     def keep():
         common = {"average": average.values, "step": step, "mean": mean, "deviation": deviation}
-        state.save(path, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), **common})
+        weights = {name: p.detach() for name, p in parameters.items()}
+        state.save(path, {"model": weights, "optimizer": optimizer.state_dict(), **common})
 
     held = generator.Generator().to(device).eval()
 
     def look():
-        held.load_state_dict(average.values)
+        state.fill(held, average.values)
         vae = latents.trained(options.out, device)
         shares, made, texts = sample.evaluate(held, vae, mean, deviation, options.check)
         state.sheet(made[:10], options.out / "samples.png", labels=texts[:10])

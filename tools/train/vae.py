@@ -84,7 +84,7 @@ def main() -> None:
     step, path = 0, options.out / "vae.pt"
     if saved := state.load(path, device) or state.load(options.out / "vae.small.pt", device):
         average.values, step = {k: v.to(device).float() for k, v in saved["average"].items()}, saved["step"]
-        vae.load_state_dict(saved.get("model", average.values), strict=False)
+        state.fill(vae, saved.get("model", average.values))
         if "optimizer" in saved:
             optimizer.load_state_dict(saved["optimizer"])
     first = step
@@ -92,12 +92,13 @@ def main() -> None:
     fused = torch.compile(loss_of, dynamic=False) if options.compile else loss_of
 
     def keep():
-        state.save(path, {"model": vae.state_dict(), "optimizer": optimizer.state_dict(), "average": average.values,
-                          "step": step})  # fmt: skip
+        weights = {name: p.detach() for name, p in parameters.items()}
+        common = {"average": average.values, "step": step}
+        state.save(path, {"model": weights, "optimizer": optimizer.state_dict(), **common})
 
     def look():
         held = autoencoder.build().to(device)
-        held.load_state_dict(average.values, strict=False)
+        state.fill(held, average.values)
         ratio, pairs = psnr(held, device, autocast=True)
         state.sheet(pairs, options.out / "vae.png")
         log.add(step=step, psnr=ratio)
