@@ -164,7 +164,7 @@ def _start_decoder(vae: AutoencoderKLWan) -> None:
 
 
 def _carry(weight: torch.Tensor, taps=()) -> None:
-    """Lets the carriers pass a convolution alone: nothing else flows into them, one tap of each takes its own channel."""
+    """Lets the carriers pass a convolution alone: nothing flows into them but one tap of the same channel."""
     weight[:CARRIERS] = 0
     weight[CARRIERS:] *= OTHERS
     for channel in range(CARRIERS):

@@ -1,4 +1,4 @@
-"""The text encoder and the transformer: the classes of transformers and diffusers, with forward passes fit for training.
+"""The text encoder and the transformer: transformers' and diffusers' classes, with forward passes fit for training.
 
 diffusers pads the encoded text with zero rows to 512, and all of them are keys of the cross-attention. Equal keys
 weigh as one whose logit is raised by the logarithm of their number; so does the pass here.
@@ -70,7 +70,7 @@ class Generator(torch.nn.Module):
                 norm.weight.fill_(1.5)
 
     def encode(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Text rows [B, L+1, D] of padded ids [B, L] (the last row stands for all padding), and the keys' logit bias."""
+        """Text rows [B, L+1, D] of padded ids [B, L], the last for all padding, and the bias of the keys' logits."""
         rows = self.text(input_ids=ids, attention_mask=mask).last_hidden_state
         rows = F.pad(rows * mask[..., None].to(rows.dtype), (0, 0, 0, 1))
         lengths = mask.sum(1, keepdim=True)

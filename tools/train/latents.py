@@ -20,10 +20,12 @@ SHARD = 1000
 KEPT = [f.name for f in dataclasses.fields(scenes.Scenes) if f.name != "path"]
 
 
-def trained(out: pathlib.Path, device: str):
-    """The autoencoder with the averaged weights of stage 1, as far as that is."""
+def trained(out: pathlib.Path, device: str, untrained: bool = False):
+    """The autoencoder with the averaged weights of stage 1 as far as that is; before it, as it starts, if allowed."""
     vae = autoencoder.build().to(device).eval().requires_grad_(False)
     saved = state.load(out / "vae.pt", device) or state.load(out / "vae.small.pt", device)
+    if saved is None and untrained:
+        return vae
     if saved is None:
         raise SystemExit(f"{out} has no vae.pt: run `python -m train.vae --out {out}` first")
     state.fill(vae, saved["average"])

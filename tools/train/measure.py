@@ -41,7 +41,7 @@ def _mask(clip: torch.Tensor) -> tuple[int, int, torch.Tensor]:
 
 
 def _shape(mask: torch.Tensor) -> int:
-    """The shape of a mask [H, W]: a hole makes a ring; else the strongest ripple of the outline's distance counts corners."""
+    """The shape of a mask [H, W]: a hole makes a ring, else the outline's strongest ripple counts the corners."""
     points = mask.nonzero().float()
     centre = points.mean(0)
     offset = points - centre

@@ -62,7 +62,7 @@ def _cover(shape, path, angle, xs, ys, soft, shift=(0.0, 0.0)):
 
 
 def render(scenes: Scenes, side: int = 128, crop: int | None = None, corner=None, frames: slice = slice(None)):
-    """Clips [B, 3, T, S, S] in -1..1 of a picture of `side` pixels; `crop` pixels from `corner` [B, 2] (x, y) if given."""
+    """Clips [B, 3, T, S, S] in -1..1 of pictures of `side` pixels, or `crop` of them from `corner` [B, 2] (x, y) on."""
     device = scenes.path.device
     size = crop or side
     start = torch.zeros(len(scenes), 2, device=device) if corner is None else corner.to(device)

@@ -81,9 +81,8 @@ def sample(count: int, generator: torch.Generator, held_out: bool = False, pairs
         return choice(kept if held_out else train, n)
 
     first_of = first(count)
-    relation = torch.where(
-        (uniform(count) < pairs) & (not held_out), choice((TOGETHER, APART, APART, BEFORE, BEFORE, BEHIND), count), ALONE
-    )
+    relation = choice((TOGETHER, APART, APART, BEFORE, BEFORE, BEHIND), count)
+    relation = torch.where((uniform(count) < pairs) & (not held_out), relation, ALONE)
     second_of = first_of.clone()
     rows = choice((True, False), count)
     todo = (relation != ALONE).nonzero()[:, 0]
@@ -93,7 +92,8 @@ def sample(count: int, generator: torch.Generator, held_out: bool = False, pairs
         lane = torch.where(rows[todo], choice(ROWS, n), choice(COLUMNS, n))
         passing = relation[todo] >= BEFORE
         b[:, 2] = torch.where(passing, STILL, torch.where(relation[todo] == TOGETHER, a[:, 2], lane))
-        lanes = torch.where(rows[todo], torch.isin(a[:, 2], torch.tensor(ROWS)), torch.isin(a[:, 2], torch.tensor(COLUMNS)))
+        in_row, in_column = (torch.isin(a[:, 2], torch.tensor(lane)) for lane in (ROWS, COLUMNS))
+        lanes = torch.where(rows[todo], in_row, in_column)
         good = torch.where(passing, a[:, 2] <= DOWN, lanes) & distinct[a[:, 0], b[:, 0]]
         good &= allowed[b[:, 0], b[:, 1], b[:, 2], a[:, 3]] & ((relation[todo] != APART) | (a[:, 2] != b[:, 2]))
         first_of[todo[good]] = a[good]

@@ -16,7 +16,7 @@ from . import captions, generator, latents, muon, sample, state, tokenizer
 
 
 class Steps(Dataset):
-    """What each step needs besides latents: their rows, and ids and mask of fresh captions; each from the step alone."""
+    """What a step needs besides latents, from its number alone: their rows, ids and mask of fresh captions."""
 
     def __init__(self, world, options, first: int):
         self.world, self.options, self.first = world, options, first
@@ -46,7 +46,7 @@ def draw(latents_of_batch, options, step: int, device: str):
 
 def main() -> None:
     """Trains until the last step or until the time is over."""
-    parser = state.arguments(__doc__, steps=20000, batch=64, rate=0.02, adam_rate=1e-3)
+    parser = state.arguments(__doc__, steps=20000, batch=32, rate=0.007, adam_rate=7e-4)
     parser.add_argument("--workers", type=int, default=0, help="processes that write captions")
     parser.add_argument("--check", type=int, default=24, help="held-out prompts measured with each sheet")
     options = parser.parse_args()
@@ -56,7 +56,6 @@ def main() -> None:
     state.share(device)
     store, world, mean, deviation = latents.read(options.out)
     store = store.to(device)
-    mean_d, deviation_d = (v.to(device)[:, None, None, None] for v in (mean, deviation))
     model = generator.Generator(options.seed).to(device)
     parameters = dict(model.named_parameters())
     inner = [p for name, p in parameters.items() if p.ndim == 2 and ("blocks." in name or "block." in name)
@@ -69,10 +68,11 @@ def main() -> None:
     if saved := state.load(path, device) or state.load(options.out / "text_dit.small.pt", device):
         average.values = {k: v.to(device).float() for k, v in saved["average"].items()}
         state.fill(model, saved.get("model", average.values))
-        step = saved["step"]
+        step, mean, deviation = saved["step"], saved["mean"].cpu(), saved["deviation"].cpu()
         if "optimizer" in saved:
             optimizer.load_state_dict(saved["optimizer"])
     log = state.Log(options.out / "text_dit.jsonl")
+    mean_d, deviation_d = (v.to(device)[:, None, None, None] for v in (mean, deviation))
     velocity = torch.compile(model.velocity, dynamic=False) if options.compile else model.velocity
     first = step
 
@@ -85,7 +85,7 @@ def main() -> None:
 
     def look():
         state.fill(held, average.values)
-        vae = latents.trained(options.out, device)
+        vae = latents.trained(options.out, device, untrained=True)
         shares, made, texts = sample.evaluate(held, vae, mean, deviation, options.check)
         state.sheet(made[:10], options.out / "samples.png", labels=texts[:10])
         log.add(step=step, **shares)
@@ -108,8 +108,9 @@ def main() -> None:
         step, counted, total = step + 1, counted + 1, total + loss.detach()
         if step % 50 == 0:
             state.share(device)
-            speed = (step - first) * options.batch / (time.time() - start)
-            log.add(step=step, loss=float(total) / counted, speed=round(speed, 1), seconds=round(time.time() - start, 1))
+            seconds = time.time() - start
+            speed = round((step - first) * options.batch / seconds, 1)
+            log.add(step=step, loss=float(total) / counted, speed=speed, seconds=round(seconds, 1))
             total, counted = torch.zeros((), device=device), 0
         if step % options.sheet_every == 0:
             look()

@@ -33,7 +33,9 @@ def batch(options, step: int, device: str) -> torch.Tensor:
     world = scenes.sample(count, random, pairs=0.4)
     if whole:
         return render.render(world.to(device), SIDE)
-    begin = 0 if torch.rand((), generator=random) < 0.5 and not single else int(torch.randint(1, 18 - frames, (), generator=random))
+    first = torch.rand((), generator=random) < 0.5 and not single
+    later = int(torch.randint(1, scenes.FRAMES + 1 - frames, (), generator=random))
+    begin = 0 if first else later
     centre = (world.path[:, 0, begin + frames // 2, :2] + 1) * (SIDE / 2) - 32
     aside = (torch.rand(count, 2, generator=random) - 0.5) * 64
     anywhere = torch.rand(count, 2, generator=random) * 64
@@ -107,7 +109,8 @@ def main() -> None:
 
     start = saved_at = time.time()
     sums: dict[str, float] = {}
-    while step < options.steps and not (options.minutes and time.time() - start > options.minutes * 60):
+    end = start + 60 * options.minutes if options.minutes else float("inf")
+    while step < options.steps and time.time() < end:
         clips = batch(options, step, device)
         latent = autoencoder.pooled(clips)
         random = state.generator(options.seed, 2, step, device=device)

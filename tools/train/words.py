@@ -67,7 +67,7 @@ SIZE_WORDS = {
 }
 SPEED_WORDS = {"slowly": ["slowly", "gently"], "quickly": ["quickly", "fast", "rapidly"]}
 
-# (participle, third person, plural) of each motion; "{}" is where an adverb may stand besides the end.
+# (participle, third person, plural) of each motion.
 MOTION_WORDS = {
     "left": [
         ("moving left", "moves left", "move left"),
@@ -151,7 +151,10 @@ def apart(colour: str, background: str) -> bool:
 
 
 def held_out(colour: str, shape: str, motion: str, background: str) -> bool:
-    """Whether the combination is kept from training: 32-bit FNV-1a of "colour shape motion background", by hundreds."""
+    """Whether the combination is kept from training.
+
+    32-bit FNV-1a of "colour shape motion background", its upper half folded into the lower, modulo 100.
+    """
     digest = 2166136261
     for byte in f"{colour} {shape} {motion} {background}".encode():
         digest = (digest ^ byte) * 16777619 & 0xFFFFFFFF
