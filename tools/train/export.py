@@ -34,8 +34,7 @@ INDEX = {
 def defaults() -> dict:
     """zoetrope.json: what a run takes where the request is silent, and the words that training has seen."""
     return {
-        "width": 128,
-        "height": 128,
+        "size": "128x128",
         "frames": scenes.FRAMES,
         "fps": scenes.FPS,
         "steps": sample.STEPS,
