@@ -30,8 +30,13 @@ pub fn run(args: &Args) -> Result<()> {
         Error::Request { what: "threads", why }
     })?;
     let done = pool.install(|| {
-        let job = Job::new(args, cancel)?;
-        if args.plan { plan::show(&job, args.json).map(|()| None) } else { generate(args, job, &outputs).map(Some) }
+        let mut report = Report::new(args.quiet, args.json);
+        let job = Job::new(args, cancel, &mut report)?;
+        if args.plan {
+            plan::show(&job, args.json).map(|()| None)
+        } else {
+            generate(args, job, &outputs, report).map(Some)
+        }
     });
     outputs.discard();
     match done? {
@@ -78,13 +83,21 @@ pub struct Job {
 
 impl Job {
     /// Everything that reads no weights.
-    fn new(args: &Args, cancel: Cancel) -> Result<Self> {
+    fn new(args: &Args, cancel: Cancel, report: &mut Report) -> Result<Self> {
         let recipe = args.recipe.as_deref().map(Recipe::read).transpose()?;
         let options = DeviceOptions { cancel, memory_budget: memory::total(), level: level(recipe.as_ref()) };
         let device = Device::cpu_with(options)?;
         let pipeline = open(args, recipe.as_ref())?;
-        let settings = Settings::new(args, recipe.as_ref(), &pipeline)?;
+        let mut settings = Settings::new(args, recipe.as_ref(), &pipeline)?;
         pipeline.check(&settings.request)?;
+        // Once and for all: a large vocabulary takes its time.
+        let request = &mut settings.request;
+        let both = [&request.prompt, &request.negative_prompt];
+        let needed = &both[..if request.guidance > 1.0 { 2 } else { 1 }];
+        let mut ids = pipeline.tokenize(needed, &mut |event| report.event(event))?.into_iter().map(Prompt::Tokens);
+        let (prompt, negative) = (ids.next(), ids.next());
+        request.prompt = prompt.unwrap_or_else(|| request.prompt.clone());
+        request.negative_prompt = negative.unwrap_or_else(|| request.negative_prompt.clone());
         Ok(Self { pipeline, device, settings, recipe })
     }
 
@@ -137,8 +150,7 @@ fn level(recipe: Option<&Recipe>) -> Option<SimdLevel> {
 }
 
 /// Everything that can be refused is refused before the first stage, whose work would be lost.
-fn generate(args: &Args, mut job: Job, outputs: &Outputs) -> Result<PathBuf> {
-    let mut report = Report::new(args.quiet, args.json);
+fn generate(args: &Args, mut job: Job, outputs: &Outputs, mut report: Report) -> Result<PathBuf> {
     let noise = take_latents(args, &mut job)?;
     let plan = plan::fits(&job)?;
     let Job { pipeline, device, settings, .. } = &job;
@@ -222,22 +234,20 @@ fn texts(args: &Args, job: &Job, report: &mut Report) -> Result<Vec<Tensor>> {
     if request.guidance > 1.0 {
         prompts.push(&request.negative_prompt);
     }
-    let ids = pipeline.tokenize(&prompts, &mut |event| report.event(event))?;
-    let cache = if args.no_text_cache { None } else { TextCache::of_user() };
+    let Some(cache) = TextCache::of_user().filter(|_| !args.no_text_cache) else {
+        return pipeline.encode(device, &prompts, &mut |event| report.event(event));
+    };
     let encoder =
         [pipeline.checkpoint().component_fingerprint("text_encoder")?, device.to_string(), settings::engine()];
+    let ids = pipeline.tokenize(&prompts, &mut |_| {})?;
     let keys: Vec<String> = ids.iter().map(|ids| TextCache::key(&encoder, ids)).collect();
-    let get = |key: &String| cache.as_ref().and_then(|cache| cache.get(key, device));
-    let mut found: Vec<Option<Tensor>> = keys.iter().map(get).collect();
+    let mut found: Vec<Option<Tensor>> = keys.iter().map(|key| cache.get(key, device)).collect();
     let missing: Vec<usize> = (0..found.len()).filter(|&i| found[i].is_none()).collect();
     if !missing.is_empty() {
-        let prompts: Vec<Prompt> = missing.iter().map(|&i| Prompt::Tokens(ids[i].clone())).collect();
-        let prompts: Vec<&Prompt> = prompts.iter().collect();
+        let prompts: Vec<&Prompt> = missing.iter().map(|&i| prompts[i]).collect();
         let encoded = pipeline.encode(device, &prompts, &mut |event| report.event(event))?;
         for (i, text) in missing.into_iter().zip(encoded) {
-            if let Some(cache) = &cache {
-                cache.put(&keys[i], &text);
-            }
+            cache.put(&keys[i], &text);
             found[i] = Some(text);
         }
     }
