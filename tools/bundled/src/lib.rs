@@ -20,6 +20,7 @@ pub const FILES: &[(&str, &[u8])] = files![
     "scheduler/scheduler_config.json",
     "text_encoder/config.json",
     "text_encoder/model.safetensors",
+    "tokenizer/special_tokens_map.json",
     "tokenizer/tokenizer.json",
     "tokenizer/tokenizer_config.json",
     "transformer/config.json",

@@ -7,21 +7,22 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use zoetrope::video::Frame;
-use zoetrope::weights::Mapping;
-use zoetrope::{Device, Error, Pipeline, Request, Result};
-use zoetrope_evaluate::score::NAMES;
-use zoetrope_evaluate::{Attributes, Tally, see};
+use zoetrope::{Error, Result};
+use zoetrope_evaluate::score::{NAMES, PAIR_NAMES, bound, right};
+use zoetrope_evaluate::{Attributes, Maker, Pair, Seen, Tally, see, see_all};
 
 /// Frames of a clip on the contact sheet, and clips beside each other.
 const SHOWN: usize = 4;
 const COLUMNS: usize = 4;
 
 /// Makes clips of prompts that training never saw and tells what their frames show
+///
+/// Standard output gets the report, as Markdown; each clip's verdict goes to standard error.
 #[derive(Parser)]
 struct Args {
-    /// Checkpoint folder
+    /// Checkpoint folder [default: the checkpoint bundled with generate]
     #[arg(short, long, value_name = "DIR")]
-    model: PathBuf,
+    model: Option<PathBuf>,
 
     /// How many clips, each of a prompt of its own
     #[arg(short = 'c', long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
@@ -39,6 +40,10 @@ struct Args {
     #[arg(short = 't', long, value_name = "N")]
     steps: Option<usize>,
 
+    /// Only the held-out prompts: no clips without guidance, no pairs
+    #[arg(long)]
+    brief: bool,
+
     /// Also write a contact sheet of the first clips
     #[arg(long, value_name = "FILE.png")]
     sheet: Option<PathBuf>,
@@ -55,34 +60,22 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let pipeline = Pipeline::open(&args.model, Mapping::Map)?;
-    let device = Device::cpu()?;
-    let mut tally = Tally::default();
+    let mut maker = Maker::open(args.model.as_deref())?;
+    (maker.guidance, maker.steps) = (args.guidance, args.steps);
     let mut shown = Vec::new();
-    for (index, asked) in Attributes::sample(args.clips as usize, args.sample).into_iter().enumerate() {
-        let prompt = asked.prompt(index);
-        let base = pipeline.request(prompt.as_str());
-        let request = Request {
-            seed: index as u64,
-            guidance: args.guidance.unwrap_or(base.guidance),
-            steps: args.steps.map_or(base.steps.clone(), |steps| with_steps(&base, steps)),
-            ..base
-        };
-        let mut frames: Vec<Frame> = Vec::new();
-        pipeline.generate(&device, &request, &mut frames, &mut |_| {})?;
-        let seen = see(&frames);
-        println!("{prompt}: {}", verdict(&asked, &seen));
-        tally.add(asked, seen);
-        if args.sheet.is_some() && shown.len() < 10 * COLUMNS {
-            shown.push(frames);
-        }
+    let tally = singles(args, &maker, &mut shown)?;
+    println!("| single objects | clips | {} | all four |\n|---|---|{}", NAMES.join(" | "), "---|".repeat(NAMES.len() + 1));
+    row(&format!("guidance {}", maker.guidance()), &tally);
+    let guessing = tally.chance().map(|share| format!("{:.1} %", share * 100.0));
+    row("held against other clips' prompts", &tally.shifted(tally.clips() / 2));
+    println!("| guessing | | {} | |", guessing.join(" | "));
+    if !args.brief {
+        let guidance = maker.guidance.replace(1.0);
+        row("guidance 1", &singles(args, &maker, &mut Vec::new())?);
+        maker.guidance = guidance;
+        pairs(args, &maker)?;
     }
-    let (shares, all) = tally.right();
     println!("\n{}", tally.tables());
-    for ((name, share), chance) in NAMES.iter().zip(shares).zip(tally.chance()) {
-        println!("{name}: {:.1} % (guessing: {:.1} %)", share * 100.0, chance * 100.0);
-    }
-    println!("all four: {:.1} % of {} clips", all * 100.0, tally.clips());
     match &args.sheet {
         Some(path) => {
             write_sheet(path, &shown).map_err(|source| Error::Io { doing: "write", path: path.clone(), source })
@@ -91,19 +84,47 @@ fn run(args: &Args) -> Result<()> {
     }
 }
 
-fn with_steps(request: &Request, steps: usize) -> zoetrope::Steps {
-    match request.steps.clone() {
-        zoetrope::Steps::Schedule { schedule, shift, .. } => zoetrope::Steps::Schedule { schedule, steps, shift },
-        sigmas => sigmas,
+/// Makes and judges clips of one object; the first ones are kept in `shown`.
+fn singles(args: &Args, maker: &Maker, shown: &mut Vec<Vec<Frame>>) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for (index, asked) in Attributes::sample(args.clips as usize, args.sample).into_iter().enumerate() {
+        let prompt = asked.prompt(index);
+        let frames = maker.clip(&prompt, index as u64)?;
+        let seen = see(&frames);
+        eprintln!("{prompt}: {}", verdict(&asked, &seen));
+        tally.add(asked, seen);
+        if shown.len() < 10 * COLUMNS {
+            shown.push(frames);
+        }
     }
+    Ok(tally)
 }
 
-fn verdict(asked: &Attributes, seen: &zoetrope_evaluate::Seen) -> String {
-    let wrong: Vec<&str> = zoetrope_evaluate::score::right(asked, seen)
-        .into_iter()
-        .zip(NAMES)
-        .filter_map(|(right, name)| (!right).then_some(name))
-        .collect();
+/// Makes and judges half as many clips of two objects.
+fn pairs(args: &Args, maker: &Maker) -> Result<()> {
+    let asked = Pair::sample(args.clips.div_ceil(2) as usize, args.sample);
+    let mut right = [0_usize; PAIR_NAMES.len()];
+    for (index, pair) in asked.iter().enumerate() {
+        let seen = see_all(&maker.clip(&pair.prompt(), index as u64)?);
+        let bound = bound(pair, &seen);
+        eprintln!("{}: {}", pair.prompt(), if bound == [true; 3] { "right".into() } else { format!("seen: {seen:?}") });
+        right.iter_mut().zip(bound).for_each(|(count, bound)| *count += usize::from(bound));
+    }
+    println!("\n| two objects | clips | {} |\n|---|---|{}", PAIR_NAMES.join(" | "), "---|".repeat(PAIR_NAMES.len()));
+    let shares = right.map(|count| format!("{:.1} %", count as f64 / asked.len() as f64 * 100.0));
+    println!("| guidance {} | {} | {} |", maker.guidance(), asked.len(), shares.join(" | "));
+    Ok(())
+}
+
+fn row(name: &str, tally: &Tally) {
+    let (shares, all) = tally.right();
+    let cells = shares.map(|share| format!("{:.1} %", share * 100.0));
+    println!("| {name} | {} | {} | {:.1} % |", tally.clips(), cells.join(" | "), all * 100.0);
+}
+
+fn verdict(asked: &Attributes, seen: &Seen) -> String {
+    let wrong: Vec<&str> =
+        right(asked, seen).into_iter().zip(NAMES).filter_map(|(right, name)| (!right).then_some(name)).collect();
     if wrong.is_empty() {
         return "right".into();
     }

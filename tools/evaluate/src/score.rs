@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::see::Seen;
-use crate::world::{Attributes, Colour, Ground, Motion, Shape};
+use crate::see::{Object, Seen};
+use crate::world::{Attributes, Colour, Ground, Motion, Pair, Shape};
 
 /// The attributes that are judged.
 pub const NAMES: [&str; 4] = ["colour", "background", "shape", "motion"];
@@ -96,5 +96,20 @@ pub fn right(asked: &Attributes, seen: &Seen) -> [bool; 4] {
         seen.ground == asked.ground,
         object.is_some_and(|object| object.shape == asked.shape),
         object.is_some_and(|object| object.motion == asked.motion),
+    ]
+}
+
+/// What is judged of pairs: both colours are there, each has its shape, each its motion.
+pub const PAIR_NAMES: [&str; 3] = ["both colours", "each its shape", "each its motion"];
+
+/// Whether both objects of a pair are seen: by colour, with their shapes, with their motions, as [`PAIR_NAMES`].
+pub fn bound(asked: &Pair, seen: &[Object]) -> [bool; 3] {
+    let both = |same: &dyn Fn(&Attributes, &Object) -> bool| {
+        asked.0.iter().all(|one| seen.iter().any(|object| object.colour == one.colour && same(one, object)))
+    };
+    [
+        both(&|_, _| true),
+        both(&|one, object| object.shape == one.shape),
+        both(&|one, object| object.motion == one.motion),
     ]
 }

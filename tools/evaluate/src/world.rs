@@ -144,8 +144,7 @@ impl Attributes {
     pub fn prompt(&self, variant: usize) -> String {
         let (colour, shape, ground) = (self.colour.word(), self.shape.word(), self.ground.word());
         let motion = self.motion.phrase();
-        let article = if colour.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
-        let on = if ground.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+        let (article, on) = (article(colour), article(ground));
         match variant % 3 {
             0 => format!("{article} {colour} {shape} {motion} on {on} {ground} background"),
             1 => format!("on {on} {ground} background, {article} {colour} {shape} {motion}"),
@@ -156,19 +155,58 @@ impl Attributes {
     /// So many held-out combinations, the same for the same seed, every value of every attribute about as often.
     pub fn sample(count: usize, seed: u64) -> Vec<Self> {
         let mut kept: Vec<Self> = Self::all().filter(Self::held_out).collect();
-        // SplitMix64 and Fisher-Yates: no more randomness is needed than that nobody picked.
-        let mut state = seed;
-        let mut random = |below: usize| {
-            state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            let mut x = state;
-            x = (x ^ x >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            x = (x ^ x >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-            ((x ^ x >> 31) % below as u64) as usize
-        };
-        for i in (1..kept.len()).rev() {
-            kept.swap(i, random(i + 1));
-        }
+        shuffle(&mut kept, seed);
         kept.into_iter().cycle().take(count).collect()
+    }
+}
+
+/// Two objects of one clip, each with a motion of its own; they share a background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair(pub [Attributes; 2]);
+
+impl Pair {
+    /// A prompt that names both.
+    pub fn prompt(&self) -> String {
+        let [a, b] = self.0.map(|one| {
+            let (colour, shape) = (one.colour.word(), one.shape.word());
+            format!("{} {colour} {shape} {}", article(colour), one.motion.phrase())
+        });
+        let ground = self.0[0].ground.word();
+        format!("{a} and {b} on {} {ground} background", article(ground))
+    }
+
+    /// So many pairs, the same for the same seed: one of a held-out combination moves left or right, the other stands
+    /// still and differs in colour and shape.
+    pub fn sample(count: usize, seed: u64) -> Vec<Self> {
+        let firsts = Attributes::all().filter(Attributes::held_out);
+        let firsts: Vec<_> = firsts.filter(|one| matches!(one.motion, Motion::Left | Motion::Right)).collect();
+        let seconds: Vec<_> = Attributes::all().filter(|one| one.motion == Motion::Still).collect();
+        let apart = |a: &Attributes, b: &Attributes| {
+            a.ground == b.ground && a.shape != b.shape && distance(a.colour.rgb(), b.colour.rgb()) >= APART
+        };
+        let pair = |a: Attributes| seconds.iter().filter(move |b| apart(&a, b)).map(move |b| Self([a, *b]));
+        let mut all: Vec<Self> = firsts.into_iter().flat_map(pair).collect();
+        shuffle(&mut all, seed);
+        all.into_iter().cycle().take(count).collect()
+    }
+}
+
+fn article(word: &str) -> &'static str {
+    if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
+}
+
+/// Fisher-Yates by SplitMix64: no more randomness is needed than that nobody picked.
+fn shuffle<T>(list: &mut [T], seed: u64) {
+    let mut state = seed;
+    let mut random = |below: usize| {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut x = state;
+        x = (x ^ x >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        x = (x ^ x >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((x ^ x >> 31) % below as u64) as usize
+    };
+    for i in (1..list.len()).rev() {
+        list.swap(i, random(i + 1));
     }
 }
 
@@ -199,6 +237,13 @@ mod tests {
         for motion in Motion::ALL {
             assert!(sample.iter().filter(|one| one.motion == *motion).count() > 8, "{motion:?}");
         }
+    }
+
+    #[test]
+    fn pairs_differ_in_all_but_the_background() {
+        let pairs = Pair::sample(100, 0);
+        assert!(pairs.iter().all(|Pair([a, b])| a.held_out() && a.ground == b.ground && a.shape != b.shape));
+        assert!(pairs[0].prompt().contains(" and a"), "{}", pairs[0].prompt());
     }
 
     #[test]

@@ -1,0 +1,49 @@
+//! Makes the clips that are judged, in this process.
+
+use std::path::Path;
+
+use zoetrope::video::Frame;
+use zoetrope::weights::{Checkpoint, Mapping};
+use zoetrope::{Device, Pipeline, Request, Result, Steps};
+
+/// A checkpoint and how to run it; what is not set is the checkpoint's own.
+pub struct Maker {
+    pipeline: Pipeline,
+    device: Device,
+    /// Guidance; 1 is the conditional branch alone.
+    pub guidance: Option<f32>,
+    /// Sampling steps.
+    pub steps: Option<usize>,
+}
+
+impl Maker {
+    /// Opens a folder, or the checkpoint that is bundled with `generate`.
+    pub fn open(folder: Option<&Path>) -> Result<Self> {
+        let pipeline = match folder {
+            Some(folder) => Pipeline::open(folder, Mapping::Map)?,
+            None => {
+                let files = zoetrope_bundled::FILES.iter().copied();
+                Pipeline::from_checkpoint(Checkpoint::from_memory(zoetrope_bundled::NAME, files)?)?
+            }
+        };
+        Ok(Self { pipeline, device: Device::cpu()?, guidance: None, steps: None })
+    }
+
+    /// The guidance of the next clip.
+    pub fn guidance(&self) -> f32 {
+        self.guidance.unwrap_or_else(|| self.pipeline.request("").guidance)
+    }
+
+    /// The frames of a prompt.
+    pub fn clip(&self, prompt: &str, seed: u64) -> Result<Vec<Frame>> {
+        let base = self.pipeline.request(prompt);
+        let steps = match (base.steps, self.steps) {
+            (Steps::Schedule { schedule, shift, .. }, Some(steps)) => Steps::Schedule { schedule, steps, shift },
+            (steps, _) => steps,
+        };
+        let request = Request { seed, guidance: self.guidance(), steps, ..self.pipeline.request(prompt) };
+        let mut frames = Vec::new();
+        self.pipeline.generate(&self.device, &request, &mut frames, &mut |_| {})?;
+        Ok(frames)
+    }
+}
