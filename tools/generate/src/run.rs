@@ -175,9 +175,9 @@ fn generate(args: &Args, mut job: Job, outputs: &Outputs, mut report: Report) ->
     }
     let unknown = unknown_words(&settings.prompt, pipeline.defaults().known_words.as_deref());
     if !unknown.is_empty() {
-        let words = unknown.join(", ");
+        let (these, words) = (if unknown.len() == 1 { "this word" } else { "these words" }, unknown.join(", "));
         report.warning(&format!(
-            "this checkpoint has never seen these words: {words}; for everything there is take a Wan2.1 checkpoint, --model DIR"
+            "this checkpoint has never seen {these}: {words}; for other videos take a Wan2.1 checkpoint: --model DIR"
         ));
     }
     for difference in job.differences(&place, noise.as_deref())? {
