@@ -28,6 +28,7 @@ def arguments(doc: str, steps: int, batch: int, rate: float, adam_rate: float) -
     parser.add_argument("--memory", type=float, default=0.999, help="of the moving average of weights")
     parser.add_argument("--small", action="store_true", help="end with a state of averaged weights in f16 as well")
     parser.add_argument("--compile", action="store_true", help="fuse with torch.compile")
+    parser.add_argument("--threads", type=int, default=2, help="at most, on a CPU")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser
 
@@ -47,10 +48,10 @@ def settle(device: str, threads: int = 2) -> None:
         torch.backends.cudnn.benchmark = True
 
 
-def share(device: str) -> None:
-    """One thread while others keep the machine busy, two otherwise: threads that wait for each other cost more."""
+def share(device: str, threads: int = 2) -> None:
+    """One thread while others keep the machine busy: threads that wait for each other cost more."""
     if device == "cpu":
-        torch.set_num_threads(1 if os.getloadavg()[0] > 3 else min(2, os.cpu_count() or 1))
+        torch.set_num_threads(1 if os.getloadavg()[0] > 3 else min(threads, os.cpu_count() or 1))
 
 
 def generator(*numbers: int, device: str = "cpu") -> torch.Generator:

@@ -7,9 +7,12 @@ Sigma is drawn even and then shifted as the sampler's grid is. Resumes from STAT
 """
 
 import os
+import tempfile
 import time
 
 import torch
+import torch.distributed
+import torch.multiprocessing
 from torch.utils.data import DataLoader, Dataset
 
 from . import captions, generator, latents, muon, sample, state, tokenizer
@@ -44,16 +47,50 @@ def draw(latents_of_batch, options, step: int, device: str):
     return mixed, 1000 * sigma, noise - latents_of_batch
 
 
+class Together:
+    """Processes that each take a part of every batch and add up their gradients; on a CPU they wait less than threads."""
+
+    def __init__(self, rank: int, options):
+        self.rank, self.count = rank, options.processes
+        if self.count > 1:
+            torch.distributed.init_process_group(
+                "gloo", init_method=f"file://{options.meeting}/place", rank=rank, world_size=self.count
+            )
+
+    def mine(self, batch):
+        """This process's part of a batch, every `count`-th row."""
+        return batch[self.rank :: self.count]
+
+    def average(self, tensors: list[torch.Tensor]) -> None:
+        """Replaces tensors by their means over all processes."""
+        if self.count > 1:
+            flat = torch.cat([t.flatten() for t in tensors])
+            torch.distributed.all_reduce(flat)
+            for t, part in zip(tensors, flat.div_(self.count).split([t.numel() for t in tensors])):
+                t.copy_(part.view_as(t))
+
+
 def main() -> None:
     """Trains until the last step or until the time is over."""
     parser = state.arguments(__doc__, steps=20000, batch=32, rate=0.007, adam_rate=7e-4)
     parser.add_argument("--workers", type=int, default=0, help="processes that write captions")
     parser.add_argument("--check", type=int, default=24, help="held-out prompts measured with each sheet")
+    parser.add_argument("--processes", type=int, default=1, help="that share a batch, one thread each, on a CPU")
     options = parser.parse_args()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the caption writers are processes of their own
-    device = options.device
-    state.settle(device)
-    state.share(device)
+    if options.processes == 1:
+        return train(0, options)
+    with tempfile.TemporaryDirectory() as options.meeting:
+        torch.multiprocessing.spawn(train, (options,), nprocs=options.processes)
+
+
+def train(rank: int, options) -> None:
+    """What one process does; the first of them writes."""
+    device, together = options.device, Together(rank, options)
+    state.settle(device, 1 if together.count > 1 else options.threads)
+    alone = together.count == 1 and not options.compile  # another number of threads would be compiled anew
+    if alone:
+        state.share(device, options.threads)
     store, world, mean, deviation = latents.read(options.out)
     store = store.to(device)
     model = generator.Generator(options.seed).to(device)
@@ -92,39 +129,53 @@ def main() -> None:
         log.draw("loss", options.out / "text_dit-loss.png")
         log.draw("all", options.out / "text_dit-right.png")
 
+    def finish():
+        keep()
+        if options.small:
+            half = {name: value.half() for name, value in average.values.items()}
+            common = {"step": step, "mean": mean, "deviation": deviation}
+            state.save(options.out / "text_dit.small.pt", {"average": half, **common})
+        look()
+
     start = saved_at = time.time()
     total, counted = torch.zeros((), device=device), 0
     loader = DataLoader(Steps(world, options, step), batch_size=None, num_workers=options.workers)
     for rows, ids, mask in loader:
         clean = (store[rows.to(device)].float() - mean_d) / deviation_d
-        mixed, times, target = draw(clean, options, step, device)
+        mixed, times, target = map(together.mine, draw(clean, options, step, device))
+        ids, mask = together.mine(ids), together.mine(mask)
         with torch.autocast(device, torch.bfloat16):
             text, bias = model.encode(ids.to(device), mask.to(device))
             loss = (velocity(mixed, times, text.float(), bias) - target).square().mean()
         loss.backward()
+        together.average([p.grad for p in parameters.values()])
         torch.nn.utils.clip_grad_norm_(outer, 1.0)
         optimizer.step(state.factor_at(step, options, first))
         average.update(parameters, step)
         step, counted, total = step + 1, counted + 1, total + loss.detach()
-        if step % 50 == 0:
-            state.share(device)
-            seconds = time.time() - start
-            speed = round((step - first) * options.batch / seconds, 1)
-            log.add(step=step, loss=float(total) / counted, speed=speed, seconds=round(seconds, 1))
-            total, counted = torch.zeros((), device=device), 0
-        if step % options.sheet_every == 0:
-            look()
-        if time.time() - saved_at > options.save_minutes * 60:
-            keep()
-            saved_at = time.time()
-        if options.minutes and time.time() - start > options.minutes * 60:
+        over = options.minutes and time.time() - start > options.minutes * 60
+        if together.count > 1 and options.minutes:
+            # All processes stop after the same step.
+            told = torch.tensor(float(bool(over)))
+            together.average([told])
+            over = told > 0
+        if rank == 0:
+            if step % 50 == 0:
+                if alone:
+                    state.share(device, options.threads)
+                seconds = time.time() - start
+                speed = round((step - first) * options.batch / seconds, 1)
+                log.add(step=step, loss=float(total) / counted, speed=speed, seconds=round(seconds, 1))
+                total, counted = torch.zeros((), device=device), 0
+            if step % options.sheet_every == 0:
+                look()
+            if time.time() - saved_at > options.save_minutes * 60:
+                keep()
+                saved_at = time.time()
+        if over:
             break
-    keep()
-    if options.small:
-        half = {name: value.half() for name, value in average.values.items()}
-        common = {"step": step, "mean": mean, "deviation": deviation}
-        state.save(options.out / "text_dit.small.pt", {"average": half, **common})
-    look()
+    if rank == 0:
+        finish()
 
 
 if __name__ == "__main__":

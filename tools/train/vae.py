@@ -73,8 +73,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=800, help="first steps, on single frames")
     options = parser.parse_args()
     device = options.device
-    state.settle(device)
-    state.share(device)
+    state.settle(device, options.threads)
+    state.share(device, options.threads)
     vae = autoencoder.build(options.seed).to(device)
     vae.encoder.requires_grad_(False), vae.quant_conv.requires_grad_(False)
     parameters = {name: p for name, p in vae.named_parameters() if p.requires_grad}
@@ -125,7 +125,8 @@ def main() -> None:
         for key, value in {"loss": loss, **parts}.items():
             sums[key] = sums.get(key, 0.0) + value.detach()
         if step % 20 == 0:
-            state.share(device)
+            if not options.compile:  # another number of threads is compiled anew
+                state.share(device, options.threads)
             log.add(step=step, **{k: float(v) / 20 for k, v in sums.items()}, seconds=round(time.time() - start, 1))
             sums = {}
         if step % options.sheet_every == 0:
