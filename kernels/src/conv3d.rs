@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::gemm::driver::{self, Left, Weights, ZEROS};
+use crate::gemm::driver::{self, After, Left, Weights, ZEROS};
 use crate::{Activation, Exec, Stored};
 
 /// The shape of a convolution over channels-last frames.
@@ -66,7 +66,7 @@ pub fn conv3d(exec: Exec, s: &Conv3d, x: &[f32], tail: &[f32], w: Stored, bias: 
     assert!(bias.is_none_or(|b| b.len() == s.out_channels), "conv3d: bias of {s:?}");
     assert_eq!(out.len(), frames * height * width * s.out_channels, "conv3d: out of {s:?}");
     let rows = frames * height * width;
-    let weights = Weights { w, n: s.out_channels, bias, act: Activation::None };
+    let weights = Weights { w, n: s.out_channels, bias, then: After::Act(Activation::None) };
     driver::product(exec, &Patches::new(s, x, tail), rows, weights, out);
 }
 

@@ -17,10 +17,10 @@ const ROWS: usize = 512;
 /// Rows summed at once.
 const TOGETHER: usize = 3;
 
-/// Four columns' weights of eight channels under one tap.
+/// Four columns' weights of sixteen channels under one tap.
 type Weight = [[f32; LANES]; COLUMNS];
 
-/// Fills `out: [rows, n]` with the product, bias and activation included.
+/// Fills `out: [rows, n]` with the product and what follows it.
 pub(super) fn product<L: Left>(exec: Exec, left: &L, rows: usize, weights: Weights, out: &mut [f32]) {
     let n = weights.n;
     Blocks::new(out, rows, n, n, [ROWS, n]).for_each(|block| {
@@ -29,15 +29,15 @@ pub(super) fn product<L: Left>(exec: Exec, left: &L, rows: usize, weights: Weigh
         }
         let taps: Vec<usize> =
             (0..left.taps()).filter(|&tap| left.touches(block.row..block.row + block.rows, tap)).collect();
-        let eights = left.channels().div_ceil(LANES);
-        scratch::with(taps.len() * eights * LANES * COLUMNS, |memory| {
+        let vectors = left.channels().div_ceil(LANES);
+        scratch::with(taps.len() * vectors * LANES * COLUMNS, |memory| {
             order(left, &taps, weights, memory);
             exec.run(Task { exec, left, weights, taps: &taps, ordered: memory, block });
         });
     });
 }
 
-/// Widens the weight into `[tap][channels / 8][column][8]`; what is not there is zero.
+/// Widens the weight into `[tap][channels / 16][column][16]`; what is not there is zero.
 fn order<L: Left>(left: &L, taps: &[usize], weights: Weights, ordered: &mut [f32]) {
     let (channels, all_taps) = (left.channels(), left.taps());
     ordered.fill(0.0);
@@ -47,8 +47,8 @@ fn order<L: Left>(left: &L, taps: &[usize], weights: Weights, ordered: &mut [f32
         weights.w.widen(column * row.len()..(column + 1) * row.len(), &mut row);
         for (slot, &tap) in taps.iter().enumerate() {
             for channel in 0..channels {
-                let eight = slot * channels.div_ceil(LANES) + channel / LANES;
-                vectors[eight * COLUMNS + column][channel % LANES] = row[channel * all_taps + tap];
+                let vector = slot * channels.div_ceil(LANES) + channel / LANES;
+                vectors[vector * COLUMNS + column][channel % LANES] = row[channel * all_taps + tap];
             }
         }
     }
@@ -78,11 +78,12 @@ impl<L: Left> Kernel for Task<'_, L> {
             let rows = row..block.rows.min(row + TOGETHER);
             let sums = sums(s, left, block.row + rows.start..block.row + rows.end, taps, ordered);
             for (row, sums) in rows.zip(sums) {
-                let mut out = s.load_partial(&sums[..weights.n]);
+                let mut sum = s.load_partial(&sums[..weights.n]);
                 if let Some(bias) = weights.bias {
-                    out = out + s.load_partial(bias);
+                    sum = sum + s.load_partial(bias);
                 }
-                s.store_partial(weights.act.apply(s, out), block.row(row, 0..weights.n));
+                let row = block.row(row, 0..weights.n);
+                s.store_partial(weights.then.apply(s, sum, 0, row), row);
             }
         }
     }
@@ -113,14 +114,14 @@ fn sums<S: Simd, L: Left>(
                 *numbers = left.run(place, tap, run.clone());
             }
             let whole = run.len() / LANES;
-            let mut eights = [&ZEROS.as_chunks::<LANES>().0[..0]; TOGETHER];
-            for (eights, run) in eights.iter_mut().zip(runs) {
-                *eights = &run.as_chunks().0[..whole];
+            let mut vectors = [&ZEROS.as_chunks::<LANES>().0[..0]; TOGETHER];
+            for (vectors, run) in vectors.iter_mut().zip(runs) {
+                *vectors = &run.as_chunks().0[..whole];
             }
             for (i, weight) in ordered.by_ref().take(run.len().div_ceil(LANES)).enumerate() {
                 let mut x = [s.zero(); TOGETHER];
-                for ((x, eights), run) in x.iter_mut().zip(eights).zip(runs) {
-                    *x = if i < whole { s.load(&eights[i]) } else { s.load_partial(&run[whole * LANES..]) };
+                for ((x, vectors), run) in x.iter_mut().zip(vectors).zip(runs) {
+                    *x = if i < whole { s.load(&vectors[i]) } else { s.load_partial(&run[whole * LANES..]) };
                 }
                 for (column, weight) in weight.iter().enumerate() {
                     let weight = s.load(weight);
