@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use zoetrope_kernels::{
-    Activation, Attention, AttentionBias, Conv3d, Exec, Level, Stored, attention, conv3d, linear, probe,
+    Activation, Attention, AttentionBias, Conv3d, Exec, Level, Stored, attention, conv3d, conv3d_winograd, linear,
+    probe,
 };
 
 fn numbers(count: usize) -> Vec<f32> {
@@ -92,6 +93,11 @@ impl Lines<'_> {
         self.line(&name, 2 * taps * in_channels * out_channels * frames * pixels, || {
             conv3d(self.exec, &s, &x, &tail, Stored::BF16(&w), Some(&bias), &mut out);
         });
+        if s.prefers_winograd() {
+            self.line(&format!("{name}, Winograd"), 2 * taps * in_channels * out_channels * frames * pixels, || {
+                conv3d_winograd(self.exec, &s, &x, &tail, Stored::BF16(&w), Some(&bias), None, &mut out);
+            });
+        }
     }
 
     fn attention(&self, heads: usize, tokens: usize, head_dim: usize) {
@@ -125,14 +131,18 @@ fn main() {
             let peak = measure(probe(exec, 1) as f64 * rounds as f64, || _ = probe(exec, rounds));
             println!("{level}: multiply and add in registers: {peak:.1} GFLOP/s");
             let lines = Lines { exec, words: &words, peak };
-            for rows in [768, 77, 16, 1] {
+            for rows in [768, 4096, 77, 16, 1] {
                 lines.linear(rows, 1536, 1536);
             }
-            lines.linear(768, 8960, 1536);
-            lines.linear(768, 1536, 8960);
+            for rows in [768, 4096] {
+                lines.linear(rows, 8960, 1536);
+                lines.linear(rows, 1536, 8960);
+            }
             lines.conv3d(96, 96, 4, 128);
             lines.conv3d(192, 192, 4, 64);
+            lines.conv3d(384, 384, 2, 64);
             lines.conv3d(384, 384, 1, 32);
+            lines.conv3d(384, 384, 4, 32);
             lines.conv3d(96, 3, 4, 64);
             lines.attention(12, 1024, 128);
             lines.attention(64, 512, 64);

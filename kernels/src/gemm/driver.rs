@@ -12,14 +12,20 @@ use super::{Activation, narrow, pack};
 use crate::arch::blocks::{Block, Blocks};
 use crate::simd::{Kernel, LANES, Simd};
 use crate::stored::{Storage, for_storage};
-use crate::{Exec, Stored, scratch};
+use crate::{Exec, Level, Stored, scratch};
 
-/// Rows of the product per task, at most: with [`DEPTH`] the left block fits a level-two cache of 512 KiB twice.
-const ROWS: usize = 192;
+/// Rows of the product per task, at most: with [`DEPTH`] the left block takes 288 KiB of the level-two cache, and twice
+/// that with AVX-512, whose machines have 1 MiB and more.
+const fn most_rows(level: Level) -> usize {
+    match level {
+        Level::Portable | Level::Avx2 => 192,
+        Level::Avx512 => 384,
+    }
+}
 /// Columns of the product per task, at most.
-const COLUMNS: usize = 384;
-/// Terms of the sum per block: with them a right panel takes 16 or 32 KiB of the level-one cache, a left one 6 or 12.
-const DEPTH: usize = 256;
+const COLUMNS: usize = 768;
+/// Terms of the sum per block: few enough for a right panel to stay near, many enough for the sums in registers.
+const DEPTH: usize = 384;
 /// Channels of a block at the least, where there are so many: a run of them is a cache line.
 const RUN: usize = 16;
 /// Tasks to be had, so that many threads find work in a product of few rows.
@@ -65,7 +71,7 @@ pub(crate) enum After<'a> {
 
 /// Fills `out: [rows, n]` with the product and what follows it.
 pub(crate) fn product<L: Left>(exec: Exec, left: &L, rows: usize, weights: Weights, out: &mut [f32]) {
-    let (tall, n) = (rows.div_ceil(ROWS), weights.n);
+    let (tall, n) = (rows.div_ceil(most_rows(exec.level)), weights.n);
     if rows == 0 || n == 0 {
         return;
     }
@@ -73,7 +79,7 @@ pub(crate) fn product<L: Left>(exec: Exec, left: &L, rows: usize, weights: Weigh
         return narrow::product(exec, left, rows, weights, out);
     }
     let height = rows.div_ceil(tall).next_multiple_of(MR);
-    let across = n.div_ceil(COLUMNS).max(TASKS.div_ceil(tall).min(n.div_ceil(4 * NR)));
+    let across = n.div_ceil(COLUMNS).max(TASKS.div_ceil(tall).min(n.div_ceil(3 * NR)));
     let width = n.div_ceil(across).next_multiple_of(NR);
     Blocks::new(out, rows, n, n, [height, width]).for_each(|block| {
         if exec.stopped() {
@@ -111,8 +117,8 @@ struct Depth {
 
 impl Depth {
     fn new(channels: usize, taps: usize) -> Self {
-        let most = (DEPTH / taps.max(1) / 8 * 8).max(RUN);
-        let each = channels.div_ceil(channels.div_ceil(most).max(1)).next_multiple_of(8).min(channels);
+        let most = (DEPTH / taps.max(1) / RUN * RUN).max(RUN);
+        let each = channels.div_ceil(channels.div_ceil(most).max(1)).next_multiple_of(RUN).min(channels);
         Self { channels: each.max(1), most: (each * taps).next_multiple_of(LANES) }
     }
 }
@@ -179,7 +185,7 @@ impl<L: Left, T: Storage> Kernel for Task<'_, L, T> {
                     let rows = height.min(block.rows - row);
                     let left = &left_panels[row * k..(row + rows) * k];
                     let out = Part { block: &mut block, row, columns: columns.clone() };
-                    Tile { rows, left, right: right_panel, bias, then, out }.run(s);
+                    Tile { rows, left: &[left], right: right_panel, bias, then, out }.run(s);
                     if let (true, After::Act(act)) = (last, weights.then)
                         && act != Activation::None
                     {
