@@ -270,9 +270,9 @@ mod tests {
     fn winograd_is_the_f64_loop() {
         let more = [
             shape(1, [4, 4], [16, 32], [3, 3, 3]),
-            shape(5, [30, 21], [35, 41], [3, 3, 3]),
-            Conv3d { pad: [0, 3, 1, 0], ..shape(2, [11, 70], [64, 50], [2, 3, 3]) },
-            Conv3d { tail_frames: 2, pad_front: 0, ..shape(4, [9, 9], [17, 100], [3, 3, 3]) },
+            shape(5, [13, 21], [18, 35], [3, 3, 3]),
+            Conv3d { pad: [0, 3, 1, 0], ..shape(2, [6, 70], [32, 34], [2, 3, 3]) },
+            Conv3d { tail_frames: 2, pad_front: 0, ..shape(6, [9, 9], [17, 40], [3, 3, 3]) },
             // More columns than are transformed at a time.
             Conv3d { tail_frames: 1, pad_front: 1, ..shape(1, [5, 6], [400, 110], [3, 3, 3]) },
         ];
@@ -282,15 +282,15 @@ mod tests {
             let (x, tail) = (numbers(1, s.frames * frame), numbers(2, s.tail_frames * frame));
             let bias = numbers(3, s.out_channels);
             let residual = numbers(5, s.output().iter().product::<usize>() * s.out_channels);
-            for &level in Level::available() {
-                for (j, w) in Kept::each(4, s.out_channels * s.in_channels * s.taps()).iter().enumerate() {
-                    let (bias, residual) = ((j != 2).then_some(&bias[..]), (j != 1).then_some(&residual[..]));
-                    let mut out = vec![f32::NAN; s.output().iter().product::<usize>() * s.out_channels];
+            for (j, w) in Kept::each(4, s.out_channels * s.in_channels * s.taps()).iter().enumerate() {
+                let (bias, residual) = ((j != 2).then_some(&bias[..]), (j != 1).then_some(&residual[..]));
+                let mut want = reference(s, &x, &tail, &w.widened(), bias);
+                if let Some(residual) = residual {
+                    want.iter_mut().zip(residual).for_each(|(want, &r)| *want += f64::from(r));
+                }
+                for &level in Level::available() {
+                    let mut out = vec![f32::NAN; want.len()];
                     conv3d_winograd(exec(level), s, &x, &tail, w.stored(), bias, residual, &mut out);
-                    let mut want = reference(s, &x, &tail, &w.widened(), bias);
-                    if let Some(residual) = residual {
-                        want.iter_mut().zip(residual).for_each(|(want, &r)| *want += f64::from(r));
-                    }
                     let off = distance(&out, &want);
                     // Of 400 channels; 1.5e-6 of 96.
                     assert!(off <= 4e-6, "{level} {s:?}: {off}");
@@ -298,7 +298,7 @@ mod tests {
                 }
             }
         }
-        assert!(looked_at > 30);
+        assert!(looked_at >= 3 * 12);
     }
 
     #[test]

@@ -29,11 +29,18 @@ const SEEN: usize = 6;
 const MOST_TAPS: usize = 4;
 /// Numbers of the transformed weight that exist at a time, about: 10 MiB.
 const WEIGHT: usize = 5 << 19;
-/// Numbers that the tiles worked out together have under one point, about: 288 KiB, which stay near a core.
-const TOGETHER: usize = 72 * 1024;
+/// Tiles that are worked out together, at least: enough for the weight's transform and its way from memory to pay.
+const TILES: usize = 64;
+/// Numbers that those tiles have under one point where there are more: 144 KiB.
+const TOGETHER: usize = 36 * 1024;
+/// Frames of the output that are worked out together, at most.
+const FRAMES: usize = 4;
 /// Columns of the output per task, a multiple of every tile's.
 const COLUMNS: usize = 3 * NR;
 
+fn tune(n: &str, d: usize) -> usize {
+    std::env::var(n).ok().and_then(|v| v.parse().ok()).unwrap_or(d)
+}
 impl Conv3d {
     /// Whether [`conv3d_winograd`] takes this convolution: 3 x 3 in space, up to four taps in time,
     /// steps of one.
@@ -79,48 +86,55 @@ pub fn conv3d_winograd(
     let terms = s.kernel[0] * channels;
     // Columns of the output of which the transformed weight exists at a time.
     let all = s.out_channels.next_multiple_of(NR);
-    let most = (WEIGHT / (POINTS * terms) / NR * NR).clamp(NR, all);
+    let most = (tune("WEIGHT", WEIGHT) / (POINTS * terms) / NR * NR).clamp(NR, all);
     let group = all.div_ceil(all.div_ceil(most)).next_multiple_of(NR);
-    // Rows of tiles that are worked out together.
+    // Rows of tiles, and frames of the output, that are worked out together.
     let (down, across) = (height.div_ceil(SIDE), width.div_ceil(SIDE));
-    let strip = (TOGETHER / terms / across).clamp(1, down);
+    let strip = ((TOGETHER / terms).max(TILES) / across).clamp(1, down);
     let strip = down.div_ceil(down.div_ceil(strip));
+    let chunk = frames.min(FRAMES);
     let most = strip * across;
     let plan = Plan { tile, channels, terms, across, size: [height, width] };
-    let seen = POINTS * most * channels;
-    let numbers = [POINTS * terms * group, s.kernel[0] * seen, POINTS * most * group];
+    let (seen, slots) = (POINTS * most * channels, s.kernel[0] - 1 + chunk);
+    let numbers = [POINTS * terms * group, slots * seen, POINTS * most * group];
     scratch::shared(numbers.iter().sum(), |memory| {
         let (weight, memory) = memory.split_at_mut(numbers[0]);
         let (frames_seen, sums) = memory.split_at_mut(numbers[1]);
-        // What each part of the transformed frames holds: a strip and a frame of it.
-        let mut holds = [None; MOST_TAPS];
-        for first in (0..s.out_channels).step_by(group) {
-            let columns = first..s.out_channels.min(first + group);
-            for_storage!(w, |bytes, T| transform_weight::<T>(exec, s, plan, bytes, columns.clone(), weight));
-            for (row, frame) in (0..down).step_by(strip).flat_map(|row| (0..frames).map(move |frame| (row, frame))) {
-                if exec.stopped() {
-                    return;
+        // The strip and the frame that each slot holds, and the first of the columns whose weight there is.
+        let mut holds = [None; MOST_TAPS - 1 + FRAMES];
+        let mut weight_of = None;
+        let strips = (0..down).step_by(strip).map(|row| row..down.min(row + strip));
+        for (strip, frame) in strips.flat_map(|strip| (0..frames).step_by(chunk).map(move |f| (strip.clone(), f))) {
+            let chunk = frame..frames.min(frame + chunk);
+            for from in (chunk.start..chunk.end + s.kernel[0] - 1).filter_map(|f| f.checked_sub(s.pad_front)) {
+                let slot = (from + s.pad_front) % slots;
+                if holds[slot].replace((strip.start, from)) != Some((strip.start, from)) {
+                    let pixels = match from.checked_sub(s.tail_frames) {
+                        Some(frame) => frame_of(s, x, frame),
+                        None => frame_of(s, tail, from),
+                    };
+                    transform_frame(exec, s, plan, pixels, strip.clone(), &mut frames_seen[slot * seen..][..seen]);
                 }
-                let strip = row..down.min(row + strip);
-                let first_tap = s.pad_front.saturating_sub(frame).min(s.kernel[0]);
-                for tap in first_tap..s.kernel[0] {
-                    let (from, slot) = (frame + tap - s.pad_front, (frame + tap) % s.kernel[0]);
-                    if holds[slot].replace((row, from)) != Some((row, from)) {
-                        let pixels = match from.checked_sub(s.tail_frames) {
-                            Some(frame) => frame_of(s, x, frame),
-                            None => frame_of(s, tail, from),
-                        };
-                        transform_frame(exec, s, plan, pixels, strip.clone(), &mut frames_seen[slot * seen..][..seen]);
+            }
+            for first in (0..s.out_channels).step_by(group) {
+                let columns = first..s.out_channels.min(first + group);
+                if weight_of.replace(first) != Some(first) {
+                    for_storage!(w, |bytes, T| transform_weight::<T>(exec, s, plan, bytes, columns.clone(), weight));
+                }
+                for frame in chunk.clone() {
+                    if exec.stopped() {
+                        return;
                     }
+                    // Under the first taps there may be frames of zeros.
+                    let first_tap = s.pad_front.saturating_sub(frame).min(s.kernel[0]);
+                    let taps = (first_tap..s.kernel[0]).map(|tap| &frames_seen[(frame + tap) % slots * seen..][..seen]);
+                    multiply(exec, plan, strip.len() * across, taps.collect(), weight, columns.len(), sums);
+                    let pixels = height * width * s.out_channels;
+                    let out = &mut out[frame * pixels..][..pixels];
+                    let residual = residual.map(|residual| &residual[frame * pixels..][..pixels]);
+                    let (stride, strip, columns) = (s.out_channels, strip.clone(), columns.clone());
+                    Finish { plan, stride, bias, residual, strip, columns }.run(exec, sums, out);
                 }
-                let taps =
-                    (first_tap..s.kernel[0]).map(|tap| &frames_seen[(frame + tap) % s.kernel[0] * seen..][..seen]);
-                multiply(exec, plan, strip.len() * across, taps.collect(), weight, columns.len(), sums);
-                let pixels = height * width * s.out_channels;
-                let out = &mut out[frame * pixels..][..pixels];
-                let residual = residual.map(|residual| &residual[frame * pixels..][..pixels]);
-                let finish = Finish { plan, stride: s.out_channels, bias, residual, strip, columns: columns.clone() };
-                finish.run(exec, sums, out);
             }
         }
     });
