@@ -170,7 +170,7 @@ impl Kernel for Task<'_> {
                 for (panel, right) in (0..here).step_by(width).zip(keys.chunks(plan.dims * width)) {
                     let lines = &mut scores[panel / LANES * rows..];
                     let out = Lines { lines, strides: [1, rows] };
-                    Tile { rows, left: &[left], right, bias: None, then: Then::Set, out }.run(s);
+                    Tile { rows, left, right, bias: None, then: Then::Set, out }.run(s);
                 }
                 for i in 0..rows {
                     let query = block.row + row + i;
@@ -193,7 +193,7 @@ impl Kernel for Task<'_> {
                 let then = if start == 0 { Then::Set } else { Then::Add };
                 for (column, right) in (0..dim).step_by(width).zip(values.chunks(chunks * LANES * width)) {
                     let out = Part { block: &mut block, row, columns: column..dim.min(column + width) };
-                    Tile { rows, left: &[left], right, bias: None, then, out }.run(s);
+                    Tile { rows, left, right, bias: None, then, out }.run(s);
                 }
             }
         }

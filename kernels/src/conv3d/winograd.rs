@@ -38,9 +38,6 @@ const FRAMES: usize = 4;
 /// Columns of the output per task, a multiple of every tile's.
 const COLUMNS: usize = 3 * NR;
 
-fn tune(n: &str, d: usize) -> usize {
-    std::env::var(n).ok().and_then(|v| v.parse().ok()).unwrap_or(d)
-}
 impl Conv3d {
     /// Whether [`conv3d_winograd`] takes this convolution: 3 x 3 in space, up to four taps in time,
     /// steps of one.
@@ -86,7 +83,7 @@ pub fn conv3d_winograd(
     let terms = s.kernel[0] * channels;
     // Columns of the output of which the transformed weight exists at a time.
     let all = s.out_channels.next_multiple_of(NR);
-    let most = (tune("WEIGHT", WEIGHT) / (POINTS * terms) / NR * NR).clamp(NR, all);
+    let most = (WEIGHT / (POINTS * terms) / NR * NR).clamp(NR, all);
     let group = all.div_ceil(all.div_ceil(most)).next_multiple_of(NR);
     // Rows of tiles, and frames of the output, that are worked out together.
     let (down, across) = (height.div_ceil(SIDE), width.div_ceil(SIDE));
@@ -359,15 +356,20 @@ impl Kernel for Product<'_> {
             let panel = (block.column + column) / width * POINTS + point;
             let right = &weight[panel * plan.terms * width..][..plan.terms * width];
             let right = &right[(plan.terms - taps.len() * plan.channels) * width..];
-            for row in (0..tiles).step_by(height) {
-                let rows = height.min(tiles - row);
-                let mut left = [&[][..]; MOST_TAPS];
-                for (left, tap) in left.iter_mut().zip(taps) {
-                    *left = &tap[(point * tiles + row) * plan.channels..][..rows * plan.channels];
+            if taps.is_empty() {
+                for row in 0..tiles {
+                    block.row(row, column..column + width).fill(0.0);
                 }
-                let out = Part { block: &mut block, row, columns: column..column + width };
-                let left = &left[..taps.len()];
-                Tile { rows, left, right, bias: None, then: Then::Set, out }.run(s);
+            }
+            // One tap after another: its part of the weight stays in the level-one cache for all tiles.
+            for (i, (tap, right)) in taps.iter().zip(right.chunks(plan.channels * width)).enumerate() {
+                for row in (0..tiles).step_by(height) {
+                    let rows = height.min(tiles - row);
+                    let left = &tap[(point * tiles + row) * plan.channels..][..rows * plan.channels];
+                    let out = Part { block: &mut block, row, columns: column..column + width };
+                    let then = if i == 0 { Then::Set } else { Then::Add };
+                    Tile { rows, left, right, bias: None, then, out }.run(s);
+                }
             }
         }
     }

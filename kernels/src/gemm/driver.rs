@@ -185,7 +185,7 @@ impl<L: Left, T: Storage> Kernel for Task<'_, L, T> {
                     let rows = height.min(block.rows - row);
                     let left = &left_panels[row * k..(row + rows) * k];
                     let out = Part { block: &mut block, row, columns: columns.clone() };
-                    Tile { rows, left: &[left], right: right_panel, bias, then, out }.run(s);
+                    Tile { rows, left, right: right_panel, bias, then, out }.run(s);
                     if let (true, After::Act(act)) = (last, weights.then)
                         && act != Activation::None
                     {

@@ -57,13 +57,13 @@ pub(crate) enum Then<'a> {
     AddTimes(&'a [f32]),
 }
 
-/// The product of packed panels.
+/// The product of two packed panels.
 pub(crate) struct Tile<'a, R> {
     /// Rows, at most [`Simd::TILE`]'s.
     pub(crate) rows: usize,
-    /// Runs of terms, each `[terms / 16][rows][16]`.
-    pub(crate) left: &'a [&'a [f32]],
-    /// `[terms][columns]`, one run after another.
+    /// `[terms / 16][rows][16]`.
+    pub(crate) left: &'a [f32],
+    /// `[terms][columns]`.
     pub(crate) right: &'a [f32],
     /// `[columns]`: what the sums begin with, if not with zero; at the product's edge it may be shorter.
     pub(crate) bias: Option<&'a [f32]>,
@@ -114,7 +114,8 @@ impl<R: Rows, const M: usize, const N: usize> Kernel for Sized<'_, R, M, N> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Tile { left, right, bias, then, mut out, .. } = self.0;
-        let mut right = right.as_chunks::<LANES>().0.as_chunks::<N>().0.as_chunks::<LANES>().0;
+        let left = left.as_chunks::<LANES>().0.as_chunks::<M>().0;
+        let right = right.as_chunks::<LANES>().0.as_chunks::<N>().0.as_chunks::<LANES>().0;
         for i in 0..M {
             // The sums so far come from afar: ask before the tile is worked out.
             for j in 0..N {
@@ -126,13 +127,7 @@ impl<R: Rows, const M: usize, const N: usize> Kernel for Sized<'_, R, M, N> {
         if let Then::AddTimes(factors) = then {
             load_row(s, Some(factors), &mut times);
         }
-        let mut sums = [first; M];
-        for left in left {
-            let left = left.as_chunks::<LANES>().0.as_chunks::<M>().0;
-            let (run, rest) = right.split_at(left.len());
-            sums = s.multiply(left, run, sums);
-            right = rest;
-        }
+        let sums = s.multiply(left, right, [first; M]);
         for (i, sums) in sums.iter().enumerate() {
             for (j, (&sum, &times)) in sums.iter().zip(&times).enumerate() {
                 let out = out.vector(i, j);
