@@ -2,7 +2,7 @@
 
 use zoetrope::video::Y4m;
 use zoetrope::weights::Mapping;
-use zoetrope::{Device, Pipeline, Progress, Prompt, Request, Result};
+use zoetrope::{Device, Pipeline, Progress, Request, Result};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -19,8 +19,8 @@ fn main() -> Result<()> {
         cancel.cancel();
     });
 
-    let text = |text: &str| Prompt::Text(text.into());
-    let request = Request { width: 80, height: 48, frames: 5, seed: 7, ..Request::new(text(&prompt), text("")) };
+    // What is not said here is the checkpoint's default; so small a clip is for a first look.
+    let request = Request { width: 80, height: 48, frames: 5, seed: 7, ..pipeline.request(prompt) };
     let mut sink = Y4m::create("video.y4m".as_ref(), true)?;
     pipeline.generate(&device, &request, &mut sink, &mut |progress| {
         if let Progress::Step { done, total } = progress {

@@ -1,13 +1,14 @@
 //! Where tensors live and ops run.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use zoetrope_kernels::{Exec, Level};
 
 use crate::error::{Error, Result};
-use crate::pool::{Pool, PoolStats};
+use crate::pool::{Account, Pool, PoolStats};
+use crate::work::Work;
 
 /// Stops the work of every device that it was given to; clones share one flag.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +43,11 @@ struct CpuState {
     level: Level,
     pool: Pool,
     cancel: Cancel,
+    work: Mutex<Work>,
+    /// Bytes of matrices that models have asked for.
+    weights: Arc<AtomicU64>,
+    /// The stage and step whose layers are examined one by one, while that is done.
+    examined: Mutex<Option<(&'static str, Option<usize>)>>,
 }
 
 /// How a [`Device`] is opened.
@@ -78,8 +84,26 @@ impl Device {
                 Level::detect().map_err(|error| Error::Request { what: "ZOETROPE_SIMD", why: error.to_string() })?
             }
         };
-        let pool = Pool::new(options.memory_budget);
-        Ok(Self::Cpu(Cpu(Arc::new(CpuState { level, pool, cancel: options.cancel }))))
+        Ok(Self::new(level, Pool::new(options.memory_budget), options.cancel))
+    }
+
+    /// A device like this one that runs no kernel and has no memory, but counts both: its tensors hold no numbers
+    /// ([`Tensor::data`](crate::Tensor::data) is empty), and its pool and its work end with the figures that a fresh
+    /// device would have.
+    pub(crate) fn counting(&self) -> Self {
+        let Self::Cpu(cpu) = self;
+        Self::new(cpu.0.level, Pool::counting(), Cancel::default())
+    }
+
+    /// A fresh device with this one's instructions and stop flag.
+    pub(crate) fn another(&self) -> Self {
+        let Self::Cpu(cpu) = self;
+        Self::new(cpu.0.level, Pool::new(None), self.cancel().clone())
+    }
+
+    fn new(level: Level, pool: Pool, cancel: Cancel) -> Self {
+        let (work, weights, examined) = Default::default();
+        Self::Cpu(Cpu(Arc::new(CpuState { level, pool, cancel, work, weights, examined })))
     }
 
     /// The flag that stops this device's work.
@@ -92,6 +116,53 @@ impl Device {
     pub fn pool_stats(&self) -> PoolStats {
         let Self::Cpu(cpu) = self;
         cpu.pool().stats()
+    }
+
+    /// What the ops of this device have done so far.
+    pub fn work(&self) -> Work {
+        let Self::Cpu(cpu) = self;
+        *cpu.0.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a device that only counts adds up the bytes of matrices, which it does not read.
+    pub(crate) fn counted_weights(&self) -> Option<Arc<AtomicU64>> {
+        let Self::Cpu(cpu) = self;
+        cpu.pool().counts_only().then(|| cpu.0.weights.clone())
+    }
+
+    /// Bytes of matrices that models on a device that only counts have asked for.
+    pub(crate) fn weights_seen(&self) -> u64 {
+        let Self::Cpu(cpu) = self;
+        cpu.0.weights.load(Ordering::Relaxed)
+    }
+
+    /// What the further behaviour of the pool depends on.
+    pub(crate) fn account(&self) -> Account {
+        let Self::Cpu(cpu) = self;
+        cpu.pool().account()
+    }
+
+    /// Does something `again` that ended in numbers that are not finite, now with an eye on each layer's result.
+    ///
+    /// Returns the error that names the first such layer; whatever else stopped the second attempt comes before it.
+    pub(crate) fn examine<T>(
+        &self,
+        stage: &'static str,
+        step: Option<usize>,
+        again: impl FnOnce() -> Result<T>,
+    ) -> Error {
+        let Self::Cpu(cpu) = self;
+        let set = |value| *cpu.0.examined.lock().unwrap_or_else(PoisonError::into_inner) = value;
+        set(Some((stage, step)));
+        let outcome = again();
+        set(None);
+        outcome.err().unwrap_or(Error::NotFinite { stage, step, layer: None })
+    }
+
+    /// The stage and step whose layers are examined one by one, while that is done.
+    pub(crate) fn examined(&self) -> Option<(&'static str, Option<usize>)> {
+        let Self::Cpu(cpu) = self;
+        *cpu.0.examined.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives buffers that nobody uses back to the system.
@@ -116,13 +187,26 @@ impl Device {
 }
 
 impl Cpu {
-    /// What the kernels need to know: instruction set and stop flag.
-    pub(crate) fn exec(&self) -> Exec<'_> {
-        Exec { level: self.0.level, stop: &self.0.cancel.0 }
+    /// Runs a kernel that fills or changes `out` and counts its work; a device that only counts leaves it at that.
+    pub(crate) fn run(&self, work: Work, out: &mut [f32], kernel: impl FnOnce(Exec, &mut [f32])) {
+        let mut done = self.0.work.lock().unwrap_or_else(PoisonError::into_inner);
+        *done = *done + work;
+        drop(done);
+        if !self.pool().counts_only() {
+            kernel(Exec { level: self.0.level, stop: &self.0.cancel.0 }, out);
+        }
     }
 
     pub(crate) fn pool(&self) -> &Pool {
         &self.0.pool
+    }
+}
+
+/// What decides the bits of a result: the kind of device and, of a processor, the instruction set: "cpu avx2".
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Cpu(cpu) = self;
+        write!(f, "cpu {}", cpu.0.level)
     }
 }
 

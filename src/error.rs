@@ -1,4 +1,5 @@
 //! The one error type of the library.
+#![deny(clippy::exhaustive_enums, reason = "errors of new kinds must not break who matches")]
 
 use std::path::{Path, PathBuf};
 
@@ -79,12 +80,18 @@ pub enum Error {
         budget: Option<u64>,
     },
     /// A stage produced NaN or infinity.
-    #[error("{stage} produced values that are not finite{}; the checkpoint may be damaged or may overflow in its storage type", step.map(|s| format!(" at step {s}")).unwrap_or_default())]
+    #[error(
+        "{stage} produced values that are not finite{}{}; the checkpoint may be damaged or may overflow in its storage type",
+        step.map(|step| format!(" at step {step}")).unwrap_or_default(),
+        layer.as_ref().map(|layer| format!(", first in {layer}")).unwrap_or_default()
+    )]
     NotFinite {
         /// The stage: "text encoder", "transformer", "VAE decoder".
         stage: &'static str,
         /// The sampler's step, counted from 1.
         step: Option<usize>,
+        /// The first layer whose result was not finite, as the checkpoint calls it: `blocks.17.ffn.net.2`.
+        layer: Option<String>,
     },
     /// The caller asked to stop.
     #[error("cancelled")]

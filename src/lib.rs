@@ -1,24 +1,73 @@
 //! Zoetrope: a text-to-video engine. A prompt goes in, a video comes out.
 //!
-//! The crate runs published Wan2.1 text-to-video checkpoints (folders in the diffusers layout) on the CPU with its own
-//! tensors, ops and SIMD kernels. [`Pipeline`] is the whole way from a prompt to frames; [`models`], [`sampler`] and
-//! [`weights`] are its parts; [`ops`] on [`Tensor`]s are what the models are made of.
+//! The crate runs published Wan2.1 text-to-video checkpoints (in the diffusers layout) on the CPU with its own tensors,
+//! ops and SIMD kernels. [`Pipeline`] is the whole way from a prompt to frames; [`models`], [`sampler`] and [`weights`]
+//! are its parts; [`ops`] on [`Tensor`]s are what the models are made of.
 //!
 //! ```no_run
 //! use zoetrope::video::Y4m;
 //! use zoetrope::weights::Mapping;
-//! use zoetrope::{Device, Pipeline, Prompt, Request};
+//! use zoetrope::{Device, Pipeline, Progress, Request};
 //!
+//! # fn window_was_closed() -> bool { false }
 //! # fn main() -> zoetrope::Result<()> {
-//! let pipeline = Pipeline::open("wan2.1-t2v-1.3b", Mapping::Map)?;
-//! let tokens = Prompt::Tokens(vec![259, 1]); // or Prompt::Text with the feature `tokenizer`
-//! let request = Request { frames: 17, seed: 7, ..Request::new(tokens, Prompt::Tokens(vec![1])) };
-//! let mut sink = Y4m::create("video.y4m".as_ref(), false)?;
-//! pipeline.generate(&Device::cpu()?, &request, &mut sink, &mut |progress| eprintln!("{progress:?}"))?;
+//! let pipeline = Pipeline::open("Wan2.1-T2V-1.3B-Diffusers", Mapping::Map)?;
+//! let device = Device::cpu()?;
+//! let request = Request { frames: 17, seed: 7, ..pipeline.request("a cat walks through snow") };
+//! let mut sink = Y4m::create("cat.y4m".as_ref(), false)?;
+//! pipeline.generate(&device, &request, &mut sink, &mut |progress| {
+//!     if let Progress::Step { done, total } = progress {
+//!         println!("step {done} of {total}");
+//!     }
+//!     if window_was_closed() {
+//!         device.cancel().cancel(); // from here or any thread: the run ends with Error::Cancelled
+//!     }
+//! })?;
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Every stage can be had alone, and what it takes can be brought along: token ids or text embeddings as a [`Prompt`],
+//! noise as [`Request::latents`], a checkpoint [in memory](weights::Checkpoint::from_memory). `examples/generate.rs` in the
+//! repository is a run; `examples/ops.rs` is for those who want the tensor engine alone.
+//!
+//! # Features
+//!
+//! None is on by default; the crate then needs Rust and nothing else.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `tokenizer` | prompts as text, by the checkpoint's `tokenizer.json`; without it ids or embeddings are passed in |
+//! | `png` | animated PNG, and frames as PNG files in a folder |
+//! | `gif` | animated GIF |
+//! | `mp4` | H.264 in MP4; builds OpenH264 from its source, which takes a C++ compiler |
+//!
+//! # Manners
+//!
+//! The crate never prints, ends the process or touches its signals. Bad input does not make it panic: every failure is
+//! an [`Error`] that names the thing and the remedy. It reads one environment variable: `ZOETROPE_SIMD`, `portable` or
+//! `avx2`, is the kernels' instruction set where [`DeviceOptions::level`] leaves it open.
+//!
+//! **Threads.** Work runs in the rayon pool of the thread that calls: `pool.install(|| pipeline.generate(..))` decides how
+//! many threads it gets. Outside any pool rayon takes its global one, as it always does (`RAYON_NUM_THREADS` is rayon's);
+//! this crate never sets that up. The result has the same bits for any number of threads. A [`Pipeline`] is [`Sync`] and
+//! requests at once share its maps; each is best given a [`Device`] of its own, which carries the flag that stops it and
+//! the account of its memory.
+//!
+//! **Memory.** Weights stay in the pages of the mapped file, in the dtype in which they are stored; a file that others may
+//! write to can be [read](weights::Mapping::Read) instead. Tensors take their buffers from the device's pool, which never
+//! holds more than was once in use at the same time. [`DeviceOptions::memory_budget`] bounds them, and what would exceed
+//! it is [`Error::OutOfMemory`]. Video is decoded one latent frame at a time: no clip is ever whole in memory.
+//!
+//! # Ops
+//!
+//! Tokens are `[L, D]`, video is `[T, H, W, C]`. A `w` or `table` is a [`weights::Weight`] of any storage type (F32, F16,
+//! BF16), the rest are [`Tensor`]s; a bias may be left out. All arithmetic is in F32. Every op checks its shapes.
+//!
+#![doc = include_str!("ops/table.md")]
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit, reason = "a library does not speak for its program")]
 
+mod defaults;
 mod device;
 mod dtype;
 mod error;
@@ -28,6 +77,7 @@ mod nn;
 pub mod ops;
 mod output;
 mod pipeline;
+pub mod plan;
 mod pool;
 mod request;
 pub mod rng;
@@ -38,7 +88,9 @@ mod tensor;
 pub mod text;
 pub mod video;
 pub mod weights;
+mod work;
 
+pub use defaults::Defaults;
 pub use device::{Cancel, Cpu, Device, DeviceOptions};
 pub use dtype::DType;
 pub use error::{Error, Result};

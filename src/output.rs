@@ -32,7 +32,7 @@ impl Output {
             Ok(meta) if meta.is_dir() => return Err(refusal(path, "is a folder; name a file")),
             Ok(meta) if meta.is_file() => true,
             Ok(_) => {
-                let device = OpenOptions::new().write(true).open(path).map_err(Error::io("open", path))?;
+                let device = OpenOptions::new().write(true).open(path).map_err(cannot("open", path))?;
                 return Ok(Self::new(Target::File(device), path, None));
             }
             Err(_) => is_there(path),
@@ -57,7 +57,7 @@ impl Output {
 
     /// Appends these bytes.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.writer.write_all(bytes).map_err(Error::io("write", &self.name))
+        self.writer.write_all(bytes).map_err(cannot("write", &self.name))
     }
 
     /// Whether bytes that are written can still be changed: not in a pipe or a stream.
@@ -74,7 +74,7 @@ impl Output {
             self.writer.write_all(bytes)?;
             self.writer.seek(SeekFrom::End(0)).map(drop)
         };
-        rewrite().map_err(Error::io("write", &self.name))
+        rewrite().map_err(cannot("write", &self.name))
     }
 
     /// The error of an encoder that failed on its own.
@@ -85,10 +85,10 @@ impl Output {
 
     /// Writes out what is buffered and gives the file its name.
     pub fn finish(mut self) -> Result<()> {
-        self.writer.flush().map_err(Error::io("write", &self.name))?;
+        self.writer.flush().map_err(cannot("write", &self.name))?;
         let Some(partial) = self.partial.take() else { return Ok(()) };
         if let Target::File(file) = self.writer.get_ref() {
-            file.sync_all().map_err(Error::io("write", &self.name))?;
+            file.sync_all().map_err(cannot("write", &self.name))?;
         }
         // Some systems do not rename a file that is open.
         drop(self.writer);
@@ -159,7 +159,7 @@ impl Partial {
             let why = format!("has come into being meanwhile; what was written is {}", self.path.display());
             Err(refusal(&self.target, &why))
         } else {
-            fs::rename(&self.path, &self.target).map_err(Error::io("rename the finished file", &self.path))
+            fs::rename(&self.path, &self.target).map_err(cannot("rename the finished file", &self.path))
         };
         if renamed.is_err() {
             std::mem::forget(self);
@@ -218,5 +218,20 @@ pub(crate) fn cannot_create(path: &Path, error: io::Error) -> Error {
         let why = format!("the folder {} does not exist, make it first", folder.display());
         io::Error::new(io::ErrorKind::NotFound, why)
     });
-    Error::io("create", path)(error)
+    cannot("create", path)(error)
+}
+
+/// An [`Error::Io`] about an output, with the remedy where there is one; for use with `map_err`.
+pub(crate) fn cannot(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let made = Error::io(doing, path);
+    move |error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some, or write to another disk",
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                "choose a folder that can be written to"
+            }
+            _ => return made(error),
+        };
+        made(io::Error::new(error.kind(), format!("{error}; {remedy}")))
+    }
 }

@@ -5,13 +5,16 @@
 
 use std::path::Path;
 
+use crate::defaults::Defaults;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::{Configs, umt5, wan, wan_vae};
 use crate::request::{Checked, FrameGrid, OnProgress, Progress, Prompt, Request};
 use crate::rng;
-use crate::sampler::{SchedulerConfig, Solver};
+use crate::sampler::{Grid, Sampler, SchedulerConfig, Solver};
 use crate::tensor::Tensor;
+#[cfg(feature = "tokenizer")]
+use crate::text;
 use crate::video::{Frame, FrameSink, VideoInfo};
 use crate::weights::{Checkpoint, Mapping, NameTable, Warning, Weights};
 
@@ -21,11 +24,12 @@ use crate::weights::{Checkpoint, Mapping, NameTable, Warning, Weights};
 /// the first step and not after the last; it reads no matrix. Requests share the maps.
 pub struct Pipeline {
     checkpoint: Checkpoint,
-    configs: Configs,
-    scheduler: SchedulerConfig,
-    text_encoder: Weights,
-    transformer: Weights,
-    vae: Weights,
+    pub(crate) configs: Configs,
+    pub(crate) scheduler: SchedulerConfig,
+    pub(crate) text_encoder: Weights,
+    pub(crate) transformer: Weights,
+    pub(crate) vae: Weights,
+    defaults: Defaults,
     warnings: Vec<Warning>,
 }
 
@@ -35,16 +39,20 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Io`], [`Error::Checkpoint`] or [`Error::Config`] if something is missing, malformed or not supported.
     pub fn open(folder: impl AsRef<Path>, mapping: Mapping) -> Result<Self> {
-        let checkpoint = Checkpoint::open(folder.as_ref(), mapping)?;
-        for component in ["scheduler", "text_encoder", "transformer", "vae"] {
-            let file = checkpoint.config_path(component);
-            if matches!(file.try_exists(), Ok(false)) {
-                return Err(Error::file(&file, "is missing; the checkpoint is not complete, fetch it again"));
-            }
-        }
+        Self::from_checkpoint(Checkpoint::open(folder.as_ref(), mapping)?)
+    }
+
+    /// Opens a checkpoint that was opened as such, or that is [in memory](Checkpoint::from_memory).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_checkpoint(checkpoint: Checkpoint) -> Result<Self> {
+        checkpoint.check_complete()?;
         let configs = Configs::read(&checkpoint)?;
-        let scheduler = SchedulerConfig::open(&checkpoint.config_path("scheduler"), checkpoint.class("scheduler"))?;
-        let mut warnings = Vec::new();
+        let file = checkpoint.config_path("scheduler");
+        let scheduler = SchedulerConfig::of_class(checkpoint.object(&file)?, &file, checkpoint.class("scheduler"))?;
+        let (defaults, unknown) = Defaults::read(&checkpoint, &configs, &scheduler)?;
+        let mut warnings = Vec::from_iter(unknown);
         let mut component = |name, table: &NameTable| {
             let (weights, extra) = checkpoint.component(name, table)?;
             warnings.extend(extra);
@@ -55,7 +63,7 @@ impl Pipeline {
         let text_encoder = component("text_encoder", &umt5::name_table(&configs.text_encoder))?;
         let transformer = component("transformer", &wan::name_table(&configs.transformer))?;
         let vae = component("vae", &wan_vae::name_table(&configs.vae))?;
-        Ok(Self { checkpoint, configs, scheduler, text_encoder, transformer, vae, warnings })
+        Ok(Self { checkpoint, configs, scheduler, text_encoder, transformer, vae, defaults, warnings })
     }
 
     /// The folder, its files and hashes.
@@ -68,6 +76,16 @@ impl Pipeline {
         &self.warnings
     }
 
+    /// What a request asks for unless it is told otherwise.
+    pub fn defaults(&self) -> &Defaults {
+        &self.defaults
+    }
+
+    /// A request for a prompt with the checkpoint's [`defaults`](Self::defaults) and seed 0.
+    pub fn request(&self, prompt: impl Into<Prompt>) -> Request {
+        self.defaults.request(prompt.into(), Prompt::Text(self.defaults.negative_prompt.clone()))
+    }
+
     /// Holds a request against the checkpoint; reads no weights.
     ///
     /// # Errors
@@ -76,20 +94,12 @@ impl Pipeline {
         request.check(&self.configs, &self.scheduler).map(drop)
     }
 
-    /// Holds the least memory that a run could do with against the device's budget: the transformer's hidden state
-    /// twice and the decoder's last layer before and after a convolution. More is needed; less never is.
+    /// Holds the tensors of a run against the device's budget: those of its [`plan`](Self::plan), to the byte.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`], and as [`check`](Self::check).
+    /// [`Error::OutOfMemory`], and as [`plan`](Self::plan).
     pub fn check_memory(&self, device: &Device, request: &Request) -> Result<()> {
-        let Checked { latent, guidance, .. } = request.check(&self.configs, &self.scheduler)?;
-        let Configs { transformer, vae, .. } = &self.configs;
-        let tokens = latent[1..].iter().product::<usize>() / transformer.patch_volume();
-        let hidden = tokens * (1 + usize::from(guidance.needs_uncond())) * transformer.inner_dim();
-        let channels = vae.decoder_width() / vae.dim_mult.last().copied().unwrap_or(1) * vae.dim_mult[0];
-        let frames = request.frames.min(vae.temporal_factor());
-        let video = request.width * request.height * frames * channels;
-        device.expect(2 * size_of::<f32>() as u64 * hidden.max(video) as u64)
+        device.expect(self.plan(device, request)?.tensors())
     }
 
     /// The number of frames nearest to `frames` that this model can make: a multiple of its temporal factor plus 1.
@@ -103,6 +113,20 @@ impl Pipeline {
     /// As [`check`](Self::check).
     pub fn latent_shape(&self, request: &Request) -> Result<[usize; 4]> {
         Ok(request.check(&self.configs, &self.scheduler)?.latent)
+    }
+
+    /// The noise levels and the solver of a request.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn schedule(&self, request: &Request) -> Result<(Grid, Sampler)> {
+        let Checked { grid, sampler, .. } = request.check(&self.configs, &self.scheduler)?;
+        Ok((grid, sampler))
+    }
+
+    /// The checkpoint's scheduler.
+    pub fn scheduler(&self) -> &SchedulerConfig {
+        &self.scheduler
     }
 
     /// Generates a video: [`sample`](Self::sample), then [`decode`](Self::decode) into `sink`.
@@ -127,17 +151,11 @@ impl Pipeline {
     /// [`Error::Cancelled`].
     pub fn sample(&self, device: &Device, request: &Request, progress: OnProgress) -> Result<Tensor> {
         let Checked { latent, grid, sampler, guidance } = request.check(&self.configs, &self.scheduler)?;
-        let mut prompts = vec![&request.prompt];
-        if guidance.needs_uncond() {
-            prompts.push(&request.negative_prompt);
-        }
-        let text = self.encode(device, &prompts, progress)?;
+        let text = self.encode(device, &request.prompts(guidance), progress)?;
 
         progress(Progress::Loading("transformer"));
-        let transformer = wan::Transformer::load(&self.transformer, self.configs.transformer.clone(), device)?;
-        let contexts = text.iter().map(|text| transformer.context(text)).collect::<Result<Vec<_>>>()?;
-        let contexts: Vec<&wan::TextContext> = contexts.iter().collect();
-        drop(text);
+        let (transformer, contexts) = self.load_transformer(device, text)?;
+        let text: Vec<&wan::TextContext> = contexts.iter().collect();
 
         let mut x = match &request.latents {
             Some(latents) => latents.clone(),
@@ -146,14 +164,16 @@ impl Pipeline {
         let mut solver = Solver::new(sampler, &grid)?;
         for (step, &timestep) in grid.timesteps().iter().enumerate() {
             let input = Tensor::from_slice(device, latent, &x)?;
-            let branches = transformer.forward(&input, timestep, &contexts)?;
+            let branches = transformer.forward(&input, timestep, &text)?;
             let mut velocity = branches[0].to_vec();
             if let Some(uncond) = branches.get(1) {
                 guidance.combine(&mut velocity, uncond.data())?;
             }
+            drop(branches);
             solver.step(&velocity, &mut x)?;
             if !x.iter().all(|value| value.is_finite()) {
-                return Err(Error::NotFinite { stage: "transformer", step: Some(step + 1) });
+                let again = || transformer.forward(&input, timestep, &text);
+                return Err(device.examine("transformer", Some(step + 1), again));
             }
             progress(Progress::Step { done: step + 1, total: grid.steps() });
         }
@@ -162,19 +182,49 @@ impl Pipeline {
         Tensor::from_slice(device, latent, &x)
     }
 
-    /// Text embeddings `[L, D]` of prompts, without padding.
+    /// The transformer, and each text as it sees it.
+    pub(crate) fn load_transformer(
+        &self,
+        device: &Device,
+        text: Vec<Tensor>,
+    ) -> Result<(wan::Transformer, Vec<wan::TextContext>)> {
+        let transformer = wan::Transformer::load(&self.transformer, self.configs.transformer.clone(), device)?;
+        let context = |text| match transformer.context(text)? {
+            context if context.is_finite() => Ok(context),
+            _ => Err(device.examine("transformer", None, || transformer.context(text))),
+        };
+        let contexts = text.iter().map(context).collect::<Result<_>>()?;
+        Ok((transformer, contexts))
+    }
+
+    /// Text embeddings `[L, text_dim]` of prompts, without padding; those that are given are copied to the device. The
+    /// text encoder is loaded only if there is anything to encode.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`], [`Error::Checkpoint`], [`Error::NotFinite`], [`Error::OutOfMemory`], [`Error::Cancelled`].
+    /// [`Error::Request`], [`Error::Tokenizer`], [`Error::Checkpoint`], [`Error::NotFinite`], [`Error::OutOfMemory`],
+    /// [`Error::Cancelled`].
     pub fn encode(&self, device: &Device, prompts: &[&Prompt], progress: OnProgress) -> Result<Vec<Tensor>> {
-        let ids = self.tokenize(prompts, progress)?;
+        let ids = self.ids(prompts, progress)?;
+        let wanted: Vec<&[u32]> = ids.iter().flatten().map(Vec::as_slice).collect();
+        let mut encoded = self.encode_ids(device, &wanted, progress)?.into_iter();
+        let texts = prompts.iter().map(|prompt| match prompt {
+            Prompt::Embeddings(text) => Tensor::from_slice(device, text.shape(), text.data()),
+            _ => Ok(encoded.next().expect("a prompt that has ids was encoded")),
+        });
+        texts.collect()
+    }
+
+    fn encode_ids(&self, device: &Device, ids: &[&[u32]], progress: OnProgress) -> Result<Vec<Tensor>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         progress(Progress::Loading("text encoder"));
         let encoder = umt5::Encoder::load(&self.text_encoder, self.configs.text_encoder.clone(), device)?;
         let mut texts = Vec::new();
-        for ids in &ids {
+        for ids in ids {
             let text = encoder.forward(ids)?;
             if !text.is_finite() {
-                return Err(Error::NotFinite { stage: "text encoder", step: None });
+                return Err(device.examine("text encoder", None, || encoder.forward(ids)));
             }
             texts.push(text);
         }
@@ -207,10 +257,13 @@ impl Pipeline {
         if frames == 0 {
             return Err(Error::Request { what: "latents", why: "they hold no frame".into() });
         }
+        if !latents.is_finite() {
+            return Err(Error::Request { what: "latents", why: "some are not finite numbers".into() });
+        }
         let total = factor * (frames - 1) + 1;
         sink.start(&VideoInfo { width: width * scale, height: height * scale, fps, frames: total })?;
         let mut done = 0;
-        decoder.decode(&mut state, latents, &mut |video| {
+        let decoded = decoder.decode(&mut state, latents, &mut |video| {
             let &[count, height, width, _] = video.dims() else { unreachable!("the decoder hands on video") };
             for t in 0..count {
                 device.check()?;
@@ -219,36 +272,61 @@ impl Pipeline {
                 progress(Progress::Frame { done, total });
             }
             Ok(())
-        })?;
+        });
+        drop(state);
+        if let Err(Error::NotFinite { stage, .. }) = decoded {
+            // What was remembered of earlier frames is overwritten: from the first one, then, up to where it happened.
+            let again = || decoder.decode(&mut wan_vae::DecoderState::default(), latents, &mut |_| Ok(()));
+            return Err(device.examine(stage, None, again));
+        }
+        decoded?;
+        drop(decoder);
+        device.release_unused();
         sink.finish()
     }
 
-    /// The ids of each prompt; tokenizer.json is read once, and only if there is text.
+    /// The token ids of prompts, each with the end token; what was cut off a text comes as progress.
+    ///
+    /// tokenizer.json is read once a call, and only if there is text.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if the file does not cover a text, [`Error::Request`] if ids are too many or a prompt is
+    /// embeddings, which have no ids.
+    pub fn tokenize(&self, prompts: &[&Prompt], progress: OnProgress) -> Result<Vec<Vec<u32>>> {
+        let none = || Error::Request { what: "prompt", why: "it is embeddings, which have no token ids".into() };
+        self.ids(prompts, progress)?.into_iter().map(|ids| ids.ok_or_else(none)).collect()
+    }
+
+    /// The ids of each prompt that is not embeddings.
     #[cfg_attr(not(feature = "tokenizer"), expect(unused_variables, reason = "only text can be too long"))]
-    fn tokenize(&self, prompts: &[&Prompt], progress: OnProgress) -> Result<Vec<Vec<u32>>> {
+    pub(crate) fn ids(&self, prompts: &[&Prompt], progress: OnProgress) -> Result<Vec<Option<Vec<u32>>>> {
+        for prompt in prompts {
+            prompt.check("prompt", &self.configs)?;
+        }
         #[cfg(feature = "tokenizer")]
         let tokenizer = std::cell::OnceCell::new();
         let ids = |(index, prompt): (usize, &&Prompt)| match prompt {
             #[cfg(feature = "tokenizer")]
-            Prompt::Text(text) => {
+            Prompt::Text(prompt) => {
                 let tokenizer = match tokenizer.get() {
                     Some(tokenizer) => tokenizer,
                     None => {
-                        let read = crate::text::Tokenizer::from_file(self.checkpoint.tokenizer_path()?)?;
+                        let file = self.checkpoint.tokenizer_path()?;
+                        let bytes = self.checkpoint.read(&file, text::LARGEST_FILE)?;
+                        let read = text::Tokenizer::from_bytes(&bytes, &file)?;
                         tokenizer.get_or_init(|| read)
                     }
                 };
-                let tokens = tokenizer.encode(&crate::text::clean(text), wan::MAX_TEXT_TOKENS)?;
+                let tokens = tokenizer.encode(&text::clean(prompt), wan::MAX_TEXT_TOKENS)?;
                 if let Some(text) = tokens.cut {
                     progress(Progress::PromptCut { prompt: index, text });
                 }
-                Ok(tokens.ids)
+                Ok(Some(tokens.ids))
             }
-            Prompt::Tokens(ids) if ids.len() > wan::MAX_TEXT_TOKENS => {
-                let why = format!("{} given, the model reads at most {}", ids.len(), wan::MAX_TEXT_TOKENS);
-                Err(Error::Request { what: "token ids", why })
-            }
-            Prompt::Tokens(ids) => Ok(ids.clone()),
+            #[cfg(not(feature = "tokenizer"))]
+            Prompt::Text(_) => Ok(Some(vec![self.configs.text_encoder.end_token()])),
+            Prompt::Tokens(ids) => Ok(Some(ids.clone())),
+            Prompt::Embeddings(_) => Ok(None),
         };
         prompts.iter().enumerate().map(ids).collect()
     }

@@ -25,36 +25,91 @@ pub struct PoolStats {
     pub kept: u64,
     /// The most that `live` has been.
     pub high_water: u64,
+    /// The most that `live` has been since unused buffers were last released, which a pipeline does after every stage.
+    pub peak: u64,
     /// Requests that were served by a kept buffer.
     pub hits: u64,
     /// Requests that went to the system.
     pub misses: u64,
 }
 
+/// A buffer of a pool.
+#[derive(Debug)]
+pub(crate) enum Block {
+    /// Memory.
+    Real(Vec<Line>),
+    /// So many lines on paper: a pool that only counts hands these out.
+    Paper(usize),
+}
+
+impl Block {
+    fn lines(&self) -> usize {
+        match self {
+            Self::Real(lines) => lines.len(),
+            Self::Paper(lines) => *lines,
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.lines() as u64 * LINE_BYTES
+    }
+
+    /// The numbers, if there are any.
+    pub fn numbers(&self) -> Option<&[f32]> {
+        match self {
+            Self::Real(lines) => Some(bytemuck::cast_slice(lines)),
+            Self::Paper(_) => None,
+        }
+    }
+
+    /// The numbers for writing, if there are any.
+    pub fn numbers_mut(&mut self) -> Option<&mut [f32]> {
+        match self {
+            Self::Real(lines) => Some(bytemuck::cast_slice_mut(lines)),
+            Self::Paper(_) => None,
+        }
+    }
+}
+
 /// The buffers of one CPU device.
 ///
 /// A request is served by the smallest kept block of at most twice its size; kept blocks are released, oldest first,
-/// so that live and kept together never exceed what was once live at the same time.
+/// so that live and kept together never exceed what was once live at the same time. What a pool does depends on the
+/// requests alone: one that only counts, and has no memory, ends with the same figures as one that has.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     state: Mutex<State>,
     budget: Option<u64>,
+    counts_only: bool,
+}
+
+/// The account of a pool: two pools whose accounts are equal treat equal requests equally from then on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    live: u64,
+    peak: u64,
+    kept: Vec<u64>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    kept: VecDeque<Vec<Line>>,
+    kept: VecDeque<Block>,
     stats: PoolStats,
 }
 
 impl Pool {
     /// A pool that refuses to have more than `budget` bytes in use.
     pub fn new(budget: Option<u64>) -> Self {
-        Self { state: Mutex::default(), budget }
+        Self { budget, ..Self::default() }
+    }
+
+    /// A pool whose blocks are on paper.
+    pub fn counting() -> Self {
+        Self { counts_only: true, ..Self::default() }
     }
 
     /// A block of at least `len` floats with unspecified contents.
-    pub fn take(&self, len: usize) -> Result<Vec<Line>> {
+    pub fn take(&self, len: usize) -> Result<Block> {
         let lines = len.div_ceil(LINE);
         let bytes = (lines as u64).saturating_mul(LINE_BYTES);
         let mut state = self.lock();
@@ -63,40 +118,40 @@ impl Pool {
             return Err(Error::OutOfMemory { asked: bytes, budget: self.budget });
         }
         let best = (state.kept.iter().enumerate())
-            .filter(|(_, block)| block.len() >= lines && block.len() <= 2 * lines)
-            .min_by_key(|(_, block)| block.len())
+            .filter(|(_, block)| block.lines() >= lines && block.lines() <= 2 * lines)
+            .min_by_key(|(_, block)| block.lines())
             .map(|(index, _)| index);
-        let held = match best.and_then(|index| state.kept.remove(index)) {
-            Some(block) => {
+        let held = best.and_then(|index| state.kept.remove(index));
+        let used = held.as_ref().map_or(bytes, Block::bytes);
+        let before = state.stats;
+        match held {
+            Some(_) => {
                 state.stats.hits += 1;
-                state.stats.kept -= bytes_of(&block);
-                Some(block)
+                state.stats.kept -= used;
             }
-            None => {
-                state.stats.misses += 1;
-                None
-            }
-        };
-        let used = held.as_ref().map_or(bytes, |block| bytes_of(block));
-        let before = state.stats.high_water;
+            None => state.stats.misses += 1,
+        }
         state.stats.live += used;
-        state.stats.high_water = before.max(state.stats.live);
+        state.stats.peak = before.peak.max(state.stats.live);
+        state.stats.high_water = before.high_water.max(state.stats.live);
         state.trim();
         drop(state);
         match held {
             Some(block) => Ok(block),
-            None => bytemuck::allocation::try_zeroed_vec(lines).map_err(|()| {
+            None if self.counts_only => Ok(Block::Paper(lines)),
+            None => bytemuck::allocation::try_zeroed_vec(lines).map(Block::Real).map_err(|()| {
                 let mut state = self.lock();
                 state.stats.live -= used;
-                state.stats.high_water = before.max(state.stats.live);
+                state.stats.peak = before.peak.max(state.stats.live);
+                state.stats.high_water = before.high_water.max(state.stats.live);
                 Error::OutOfMemory { asked: bytes, budget: None }
             }),
         }
     }
 
     /// Takes a block back.
-    pub fn give(&self, block: Vec<Line>) {
-        let bytes = bytes_of(&block);
+    pub fn give(&self, block: Block) {
+        let bytes = block.bytes();
         let mut state = self.lock();
         state.stats.live -= bytes;
         if bytes >= MIN_KEPT_BYTES {
@@ -106,11 +161,23 @@ impl Pool {
         }
     }
 
-    /// Releases every kept block to the system.
+    /// Releases every kept block to the system; the peak is measured anew from here.
     pub fn release(&self) {
         let mut state = self.lock();
         state.kept.clear();
         state.stats.kept = 0;
+        state.stats.peak = state.stats.live;
+    }
+
+    /// Whether its blocks are on paper.
+    pub fn counts_only(&self) -> bool {
+        self.counts_only
+    }
+
+    /// What the pool's further behaviour depends on.
+    pub fn account(&self) -> Account {
+        let state = self.lock();
+        Account { live: state.stats.live, peak: state.stats.peak, kept: state.kept.iter().map(Block::bytes).collect() }
     }
 
     /// The most bytes that may be in use.
@@ -131,17 +198,13 @@ impl Pool {
 }
 
 impl State {
-    /// Drops the oldest kept blocks until live and kept fit into the high water.
+    /// Drops the oldest kept blocks until live and kept fit into the peak.
     fn trim(&mut self) {
-        while self.stats.live + self.stats.kept > self.stats.high_water {
+        while self.stats.live + self.stats.kept > self.stats.peak {
             let Some(block) = self.kept.pop_front() else { break };
-            self.stats.kept -= bytes_of(&block);
+            self.stats.kept -= block.bytes();
         }
     }
-}
-
-fn bytes_of(block: &[Line]) -> u64 {
-    block.len() as u64 * LINE_BYTES
 }
 
 #[cfg(test)]
@@ -155,7 +218,7 @@ mod tests {
         let pool = Pool::new(None);
         let big = pool.take(8 * MB).unwrap();
         pool.give(big);
-        assert_eq!(pool.take(5 * MB).unwrap().len() * LINE, 8 * MB);
+        assert_eq!(pool.take(5 * MB).unwrap().lines() * LINE, 8 * MB);
         assert_eq!(pool.stats().hits, 1);
         let _small = pool.take(MB).unwrap();
         assert_eq!(pool.stats().hits, 1);
@@ -174,6 +237,28 @@ mod tests {
         }
         assert_eq!(pool.stats().live, 0);
         assert_eq!(pool.stats().high_water, 10 * 4 * MB as u64);
+    }
+
+    #[test]
+    fn a_pool_on_paper_keeps_the_same_account() {
+        let (real, paper) = (Pool::new(None), Pool::counting());
+        let mut held = Vec::new();
+        for (i, size) in [9, 3, 40, 7, 1, 12, 2, 4, 30, 5].into_iter().cycle().take(200).enumerate() {
+            let len = size * (1 << 12) + 5 * i;
+            held.push((real.take(len).unwrap(), paper.take(len).unwrap()));
+            while held.len() > 4 + i % 3 {
+                let (a, b) = held.swap_remove(i * 7 % held.len());
+                real.give(a);
+                paper.give(b);
+            }
+            if i == 100 {
+                real.release();
+                paper.release();
+            }
+            assert_eq!((real.stats(), real.account()), (paper.stats(), paper.account()));
+        }
+        assert!(real.stats().hits > 20 && real.stats().peak <= real.stats().high_water);
+        assert!(paper.take(1 << 60).unwrap().numbers().is_none());
     }
 
     #[test]

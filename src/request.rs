@@ -1,21 +1,80 @@
 //! What a run is asked for, and how far it is.
 
+use std::fmt;
+
+use crate::defaults::Defaults;
 use crate::error::{Error, Result};
-use crate::models::Configs;
+use crate::models::{Configs, wan};
 use crate::sampler::{Grid, Guidance, Sampler, Schedule, SchedulerConfig, Solver};
+use crate::tensor::Tensor;
 
 /// Larger sides and longer videos are mistakes; the bound keeps all arithmetic on sizes far from overflow.
 const MAX_PIXELS: usize = 16_384;
 const MAX_FRAMES: usize = 100_001;
 
-/// What the video should show.
-#[derive(Clone, Debug)]
+/// What the video should show, as far along the way to the transformer as the caller has brought it.
+#[derive(Clone)]
 pub enum Prompt {
-    /// Text, cleaned and tokenized as the checkpoint's tokenizer.json says.
-    #[cfg(feature = "tokenizer")]
+    /// Text, cleaned and tokenized as the checkpoint's tokenizer.json says. Without the feature `tokenizer` only the empty
+    /// text can be done.
     Text(String),
     /// Token ids with the end token, at most 512.
     Tokens(Vec<u32>),
+    /// What [`Pipeline::encode`](crate::Pipeline::encode) makes of a prompt: `[L, text_dim]` without padding, L at most
+    /// 512, on any device. The text encoder is not touched then.
+    Embeddings(Tensor),
+}
+
+impl From<&str> for Prompt {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Prompt {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl fmt::Debug for Prompt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.debug_tuple("Text").field(text).finish(),
+            Self::Tokens(ids) => f.debug_tuple("Tokens").field(ids).finish(),
+            // A million numbers tell nobody anything.
+            Self::Embeddings(text) => write!(f, "Embeddings({})", text.shape()),
+        }
+    }
+}
+
+impl Prompt {
+    /// Holds what can be held against the configurations before anything is read; `what` is the request's field.
+    pub(crate) fn check(&self, what: &'static str, configs: &Configs) -> Result<()> {
+        let refuse = |why: String| Err(Error::Request { what, why });
+        match self {
+            Self::Text(text) if !cfg!(feature = "tokenizer") && !text.trim().is_empty() => refuse(
+                "this build reads no text; switch the feature `tokenizer` on, or pass token ids or embeddings".into(),
+            ),
+            Self::Text(_) => Ok(()),
+            Self::Tokens(ids) if ids.len() > wan::MAX_TEXT_TOKENS => {
+                refuse(format!("{} token ids given, the model reads at most {}", ids.len(), wan::MAX_TEXT_TOKENS))
+            }
+            Self::Tokens(ids) => configs.text_encoder.check_ids(what, ids),
+            Self::Embeddings(text) => {
+                let width = configs.transformer.text_dim;
+                let fits = matches!(text.dims(), &[l, d] if (1..=wan::MAX_TEXT_TOKENS).contains(&l) && d == width);
+                if !fits {
+                    let (found, most) = (text.shape(), wan::MAX_TEXT_TOKENS);
+                    return refuse(format!("embeddings of shape {found} given, expected [1 to {most}, {width}]"));
+                }
+                if !text.is_finite() {
+                    return refuse("some of the embeddings are not finite numbers; encode the prompt again".into());
+                }
+                Ok(())
+            }
+        }
+    }
 }
 
 /// The steps of a run.
@@ -34,7 +93,7 @@ pub enum Steps {
     Sigmas(Vec<f64>),
 }
 
-/// What to generate. The defaults but for the prompts are Wan's own.
+/// What to generate. [`Pipeline::request`](crate::Pipeline::request) fills one with a checkpoint's defaults.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// What the video shows.
@@ -64,56 +123,25 @@ pub struct Request {
 impl Request {
     /// Wan's defaults for these prompts: 832x480, 81 frames, 16 fps, 50 steps, guidance 5, seed 0.
     pub fn new(prompt: Prompt, negative_prompt: Prompt) -> Self {
-        Self {
-            prompt,
-            negative_prompt,
-            width: 832,
-            height: 480,
-            frames: 81,
-            fps: 16,
-            steps: Steps::Schedule { schedule: Schedule::default(), steps: 50, shift: None },
-            sampler: None,
-            guidance: 5.0,
-            seed: 0,
-            latents: None,
-        }
+        Defaults::default().request(prompt, negative_prompt)
+    }
+
+    /// The prompts that are encoded: the negative one only if guidance needs it.
+    pub(crate) fn prompts(&self, guidance: Guidance) -> Vec<&Prompt> {
+        let negative = guidance.needs_uncond().then_some(&self.negative_prompt);
+        std::iter::once(&self.prompt).chain(negative).collect()
     }
 
     /// Holds the request against a checkpoint's configurations.
     pub(crate) fn check(&self, configs: &Configs, scheduler: &SchedulerConfig) -> Result<Checked> {
         let Configs { transformer, vae, .. } = configs;
-        let (factor, scale) = (vae.temporal_factor(), vae.spatial_factor());
-        let [_, ph, pw] = transformer.patch_size;
-        for (what, pixels, unit) in [("width", self.width, scale * pw), ("height", self.height, scale * ph)] {
-            let most = (MAX_PIXELS / unit).min(transformer.rope_max_seq_len) * unit;
-            if pixels > most {
-                return Err(Error::Request { what, why: format!("{pixels} is too many; at most {most} can be done") });
-            }
-            if pixels == 0 || pixels % unit != 0 {
-                let nearest = ((pixels + unit / 2) / unit * unit).clamp(unit, most);
-                let why = format!("{pixels} is no multiple of {unit}; the nearest is {nearest}");
-                return Err(Error::Request { what, why });
-            }
-        }
-        let frames = self.frames;
-        let FrameGrid { first, unit, most } = FrameGrid::new(configs);
-        if frames > most {
-            let why = format!("{frames} is too many; at most {most} can be done");
-            return Err(Error::Request { what: "frames", why });
-        }
-        if frames < first || !(frames - first).is_multiple_of(unit) {
-            let nearest = FrameGrid { first, unit, most }.nearest(frames);
-            let why = format!(
-                "{frames} is not one of {first}, {}, {}, ...; the nearest is {nearest}",
-                first + unit,
-                first + 2 * unit
-            );
-            return Err(Error::Request { what: "frames", why });
-        }
+        check_size(self.width, self.height, configs)?;
+        FrameGrid::new(configs).check(self.frames)?;
         if self.fps == 0 {
             return Err(Error::Request { what: "fps", why: "it must be at least 1".into() });
         }
-        let latent_frames = (frames - 1) / factor + 1;
+        let (factor, scale) = (vae.temporal_factor(), vae.spatial_factor());
+        let latent_frames = (self.frames - 1) / factor + 1;
         let latent = [transformer.in_channels, latent_frames, self.height / scale, self.width / scale];
         if let Some(latents) = self.latents.as_ref().filter(|l| l.len() != latent.iter().product::<usize>()) {
             let why = format!("{} values given, this size needs {latent:?}", latents.len());
@@ -128,8 +156,31 @@ impl Request {
         };
         let sampler = self.sampler.unwrap_or(scheduler.sampler());
         Solver::new(sampler, &grid)?;
-        Ok(Checked { latent, grid, sampler, guidance: Guidance::new(self.guidance)? })
+        let guidance = Guidance::new(self.guidance)?;
+        self.prompt.check("prompt", configs)?;
+        if guidance.needs_uncond() {
+            self.negative_prompt.check("negative prompt", configs)?;
+        }
+        Ok(Checked { latent, grid, sampler, guidance })
     }
+}
+
+/// Holds width and height against the sizes that a model can make.
+pub(crate) fn check_size(width: usize, height: usize, configs: &Configs) -> Result<()> {
+    let scale = configs.vae.spatial_factor();
+    let [_, ph, pw] = configs.transformer.patch_size;
+    for (what, pixels, unit) in [("width", width, scale * pw), ("height", height, scale * ph)] {
+        let most = (MAX_PIXELS / unit).min(configs.transformer.rope_max_seq_len) * unit;
+        if pixels > most {
+            return Err(Error::Request { what, why: format!("{pixels} is too many; at most {most} can be done") });
+        }
+        if pixels == 0 || pixels % unit != 0 {
+            let nearest = ((pixels + unit / 2) / unit * unit).clamp(unit, most);
+            let why = format!("{pixels} is no multiple of {unit}; the nearest is {nearest}");
+            return Err(Error::Request { what, why });
+        }
+    }
+    Ok(())
 }
 
 /// How far a run is.
@@ -188,6 +239,20 @@ impl FrameGrid {
         let first = unit - factor + 1;
         let patches = (MAX_FRAMES / unit).min(configs.transformer.rope_max_seq_len);
         Self { first, unit, most: patches.saturating_sub(1) * unit + first }
+    }
+
+    /// Holds a number of frames against the grid.
+    pub fn check(&self, frames: usize) -> Result<()> {
+        let Self { first, unit, most } = *self;
+        let refuse = |why: String| Err(Error::Request { what: "frames", why });
+        if frames > most {
+            return refuse(format!("{frames} is too many; at most {most} can be done"));
+        }
+        if frames < first || !(frames - first).is_multiple_of(unit) {
+            let (second, third, nearest) = (first + unit, first + 2 * unit, self.nearest(frames));
+            return refuse(format!("{frames} is not one of {first}, {second}, {third}, ...; the nearest is {nearest}"));
+        }
+        Ok(())
     }
 
     /// The nearest number on the grid; of two equally near the larger.

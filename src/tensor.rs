@@ -1,18 +1,21 @@
 //! The tensor: contiguous, row-major, F32, at most five axes, cheap to clone.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::pool::Line;
+use crate::pool::Block;
 use crate::shape::Shape;
+use crate::weights::Weight;
+use crate::work::Work;
 
 /// A contiguous, row-major array of F32 on a [`Device`].
 ///
 /// Clones share the buffer. [`reshape`](Self::reshape) and [`narrow`](Self::narrow) are free. Ops that take a tensor
 /// by value write in place when nobody else holds its buffer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Tensor {
     shape: Shape,
     start: usize,
@@ -22,14 +25,14 @@ pub struct Tensor {
 /// A block of a pool, given back when the last tensor over it goes.
 #[derive(Debug)]
 struct Buffer {
-    block: Vec<Line>,
+    block: Block,
     device: Device,
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
         let Device::Cpu(cpu) = &self.device;
-        cpu.pool().give(std::mem::take(&mut self.block));
+        cpu.pool().give(std::mem::replace(&mut self.block, Block::Paper(0)));
     }
 }
 
@@ -49,7 +52,9 @@ impl Tensor {
     /// [`Error::OutOfMemory`] if the device's budget does not allow it.
     pub fn zeros(device: &Device, shape: impl Into<Shape>) -> Result<Self> {
         let mut zeros = Self::uninit(device, shape)?;
-        zeros.data_mut()?.fill(0.0);
+        let Device::Cpu(cpu) = device;
+        // Memory is read before it is written.
+        cpu.run(Work::moved(2 * zeros.shape.numel()), zeros.data_mut()?, |_, out| out.fill(0.0));
         Ok(zeros)
     }
 
@@ -64,7 +69,21 @@ impl Tensor {
             return Err(Error::Shape { op: "from_slice", left: shape, right, why: "as many values as elements" });
         }
         let mut tensor = Self::uninit(device, shape)?;
-        tensor.data_mut()?.copy_from_slice(values);
+        let Device::Cpu(cpu) = device;
+        cpu.run(Work::moved(2 * values.len()), tensor.data_mut()?, |_, out| out.copy_from_slice(values));
+        Ok(tensor)
+    }
+
+    /// A tensor with the values of `weight`, widened.
+    pub(crate) fn from_weight(device: &Device, shape: impl Into<Shape>, weight: &Weight) -> Result<Self> {
+        let mut tensor = Self::uninit(device, shape)?;
+        if tensor.shape.numel() != weight.shape().numel() {
+            let why = "as many values as elements";
+            return Err(Error::Shape { op: "from_weight", left: tensor.shape, right: weight.shape(), why });
+        }
+        let Device::Cpu(cpu) = device;
+        let work = Work::moved(2 * tensor.shape.numel());
+        cpu.run(work, tensor.data_mut()?, |_, out| weight.stored().widen(0..out.len(), out));
         Ok(tensor)
     }
 
@@ -88,9 +107,9 @@ impl Tensor {
         self.data().to_vec()
     }
 
-    /// The values in place.
+    /// The values in place; none of them on a device that only counts.
     pub fn data(&self) -> &[f32] {
-        &bytemuck::cast_slice(&self.buffer.block)[self.range()]
+        self.buffer.block.numbers().map_or(&[], |numbers| &numbers[self.range()])
     }
 
     /// The values in place, for writing; copied first if another tensor shares the buffer.
@@ -105,7 +124,7 @@ impl Tensor {
         }
         let range = self.range();
         let buffer = Arc::get_mut(&mut self.buffer).expect("a fresh copy has one owner");
-        Ok(&mut bytemuck::cast_slice_mut(&mut buffer.block)[range])
+        Ok(buffer.block.numbers_mut().map_or(&mut [], |numbers| &mut numbers[range]))
     }
 
     /// The same values under another shape with as many elements; free.
@@ -145,6 +164,13 @@ impl Tensor {
 
     fn range(&self) -> Range<usize> {
         self.start..self.start + self.shape.numel()
+    }
+}
+
+/// Shape and device: a million numbers tell nobody anything.
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tensor({}, {:?})", self.shape, self.device())
     }
 }
 
@@ -188,6 +214,22 @@ mod tests {
         let y = x.clone();
         x.data_mut().unwrap()[0] = 1.0;
         assert_eq!((x.data()[0], y.data()[0]), (1.0, 9.0));
+    }
+
+    #[test]
+    fn a_device_that_only_counts_has_no_numbers_and_every_byte() {
+        let device = Device::cpu().unwrap();
+        let counting = device.counting();
+        let figures = [&device, &counting].map(|device| {
+            let x = Tensor::from_slice(device, [3, 1 << 14], &[1.0; 3 << 14]).unwrap();
+            let mut y = x.narrow(1..2).unwrap();
+            y.data_mut().unwrap().fill(2.0);
+            assert!(y.is_finite() && y.data().len() == y.to_vec().len());
+            (device.pool_stats(), device.work())
+        });
+        assert_eq!(figures[0], figures[1]);
+        let huge = Tensor::zeros(&counting, [1 << 20, 1 << 20]).unwrap();
+        assert_eq!((huge.data().len(), huge.shape().numel()), (0, 1 << 40));
     }
 
     #[test]

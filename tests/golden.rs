@@ -2,6 +2,8 @@
 //! writes: several head counts and sizes, VAE depths, patch sizes and storage types.
 #![cfg(feature = "tokenizer")]
 
+mod checkpoints;
+
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::TensorView;
@@ -259,5 +261,22 @@ fn the_same_bits_for_any_thread_count() {
                 assert!(run(threads) == one, "{}, {level}: {threads} threads", golden.name);
             }
         }
+    }
+}
+
+#[test]
+fn the_same_bits_from_memory_as_from_the_folder() {
+    let device = Device::cpu().unwrap();
+    for golden in fixtures() {
+        let request = request(golden.runs().values().next().expect("a run"));
+        let run = |pipeline: &Pipeline| {
+            let latents = pipeline.sample(&device, &request, &mut |_| {}).unwrap();
+            let mut frames: Vec<Frame> = Vec::new();
+            pipeline.decode(&device, &latents, 16, &mut frames, &mut |_| {}).unwrap();
+            (bits(latents.data()), rgb(&frames))
+        };
+        let folder = run(&Pipeline::open(&golden.folder, Mapping::Map).unwrap());
+        let memory = Pipeline::from_checkpoint(checkpoints::in_memory(&golden.folder).unwrap()).unwrap();
+        assert!(run(&memory) == folder, "{}", golden.name);
     }
 }

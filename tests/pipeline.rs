@@ -1,54 +1,15 @@
 //! A run from outside: what is found before it starts, what stops it under way.
 
+mod checkpoints;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
+use checkpoints::{Copy, fixture};
 use zoetrope::models::wan;
 use zoetrope::video::{Frame, NullSink};
 use zoetrope::weights::Mapping;
 use zoetrope::{Device, Error, Pipeline, Progress, Prompt, Request, Steps, Tensor};
-
-/// A copy of a fixture checkpoint that is removed when it goes out of scope.
-struct Copy(PathBuf);
-
-impl Copy {
-    fn of(name: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let target = std::env::temp_dir().join(format!("zoetrope-pipeline-{}-{number}", std::process::id()));
-        copy(&fixture(name), &target);
-        Self(target)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints").join(name)
-}
 
 /// Two steps of a tiny clip.
 fn request() -> Request {
@@ -161,4 +122,102 @@ fn a_transformer_wants_text_of_its_own() {
     // The channels are the model's.
     let misfit = Tensor::zeros(&device, [4, 1, 2, 2]).unwrap();
     assert!(matches!(b.forward(&misfit, 1.0, &[&of_b]), Err(Error::Shape { .. })));
+}
+
+/// Prompts as ids and their embeddings, from a device of its own.
+fn encoded(pipeline: &Pipeline) -> [Prompt; 2] {
+    let Request { prompt, negative_prompt, .. } = request();
+    let device = Device::cpu().unwrap();
+    let texts = pipeline.encode(&device, &[&prompt, &negative_prompt], &mut |_| {}).unwrap();
+    let [prompt, negative] = texts.try_into().expect("two prompts");
+    [Prompt::Embeddings(prompt), Prompt::Embeddings(negative)]
+}
+
+#[test]
+fn embeddings_take_the_place_of_the_text_encoder() {
+    let checkpoint = Copy::of("b");
+    let pipeline = Pipeline::open(&checkpoint.0, Mapping::Map).unwrap();
+    let device = Device::cpu().unwrap();
+    let [prompt, negative] = encoded(&pipeline);
+    let run = |request: &Request, seen: &mut Vec<String>| {
+        pipeline.sample(&device, request, &mut |progress| seen.push(format!("{progress:?}"))).map(|x| x.to_vec())
+    };
+    let by_ids = run(&request(), &mut Vec::new()).unwrap();
+    let mixed = Request { negative_prompt: negative.clone(), ..request() };
+    assert_eq!(run(&mixed, &mut Vec::new()).unwrap(), by_ids);
+    // Whoever touches the text encoder now is told so.
+    let shard = fs::File::options().write(true).open(checkpoint.file("text_encoder/model-00001-of-00002.safetensors"));
+    shard.unwrap().set_modified(SystemTime::now() + Duration::from_secs(10)).unwrap();
+    assert!(matches!(run(&request(), &mut Vec::new()), Err(Error::Checkpoint { .. })));
+    let mut seen = Vec::new();
+    let given = Request { prompt, negative_prompt: negative, ..request() };
+    assert_eq!(run(&given, &mut seen).unwrap(), by_ids);
+    assert!(seen.iter().all(|event| !event.contains("text encoder")), "{seen:?}");
+    assert!(format!("{given:?}").contains("Embeddings([3, 32])"), "{given:?}");
+}
+
+#[test]
+fn prompts_are_checked_before_anything_is_loaded() {
+    let pipeline = Pipeline::open(fixture("b"), Mapping::Map).unwrap();
+    let device = Device::cpu().unwrap();
+    let text = |shape: &[usize], value: f32| {
+        let values = vec![value; shape.iter().product()];
+        Prompt::Embeddings(Tensor::from_slice(&device, shape, &values).unwrap())
+    };
+    for (prompt, expected) in [
+        (text(&[0, 32], 0.0), "embeddings of shape [0, 32] given, expected [1 to 512, 32]"),
+        (text(&[513, 32], 0.0), "embeddings of shape [513, 32] given"),
+        (text(&[3, 31], 0.0), "embeddings of shape [3, 31] given"),
+        (text(&[96], 0.0), "embeddings of shape [96] given"),
+        (text(&[3, 32], f32::NAN), "not finite numbers"),
+        (Prompt::Tokens(vec![]), "no token id is given; an empty prompt is the end token 1 alone"),
+        (Prompt::Tokens(vec![1; 513]), "513 token ids given, the model reads at most 512"),
+        (Prompt::Tokens(vec![5, u32::MAX, 1]), "token id 4294967295 is outside the text encoder's vocabulary"),
+    ] {
+        for (field, request) in [
+            ("prompt", Request { prompt: prompt.clone(), ..request() }),
+            ("negative prompt", Request { negative_prompt: prompt.clone(), ..request() }),
+        ] {
+            let error = pipeline.check(&request).expect_err(expected);
+            assert!(matches!(error, Error::Request { what, .. } if what == field), "{error:?}");
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+        // What is not used need not be right.
+        pipeline.check(&Request { negative_prompt: prompt.clone(), guidance: 1.0, ..request() }).unwrap();
+        assert!(matches!(pipeline.encode(&device, &[&prompt], &mut |_| {}), Err(Error::Request { .. })));
+    }
+}
+
+#[test]
+fn ids_are_had_without_the_text_encoder() {
+    let pipeline = Pipeline::open(fixture("b"), Mapping::Map).unwrap();
+    let ids = |prompt| pipeline.tokenize(&[&prompt], &mut |_| {});
+    assert_eq!(ids(Prompt::Tokens(vec![5, 9, 1])).unwrap(), [[5, 9, 1]]);
+    // An empty text is the end token, with a tokenizer and without.
+    assert_eq!(ids("".into()).unwrap(), [[1]]);
+    match ids("two boats on a lake".into()) {
+        Ok(ids) => assert!(cfg!(feature = "tokenizer") && ids[0].len() > 2 && ids[0].last() == Some(&1), "{ids:?}"),
+        Err(error) => {
+            assert!(!cfg!(feature = "tokenizer") && error.to_string().contains("the feature `tokenizer`"), "{error}");
+        }
+    }
+    let [embeddings, _] = encoded(&pipeline);
+    assert!(matches!(ids(embeddings), Err(Error::Request { what: "prompt", .. })));
+}
+
+/// Which of the prompts was cut is told by its place among all, the ones that need no tokenizer included.
+#[cfg(feature = "tokenizer")]
+#[test]
+fn a_prompt_that_is_cut_is_told_by_its_place() {
+    let pipeline = Pipeline::open(fixture("b"), Mapping::Map).unwrap();
+    let [embeddings, _] = encoded(&pipeline);
+    let mut cut = Vec::new();
+    let long = Prompt::from("boats ".repeat(600));
+    let texts = pipeline.encode(&Device::cpu().unwrap(), &[&embeddings, &long], &mut |progress| {
+        if let Progress::PromptCut { prompt, text } = progress {
+            cut.push((prompt, text));
+        }
+    });
+    assert_eq!(texts.unwrap()[1].dims(), [512, 32]);
+    assert!(matches!(&cut[..], [(1, text)] if text.ends_with("boats")), "{cut:?}");
 }

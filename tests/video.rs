@@ -2,12 +2,19 @@
 
 #[path = "video/clips.rs"]
 mod clips;
+#[path = "video/comment.rs"]
+mod comment;
+#[cfg(target_os = "linux")]
+#[path = "video/faults.rs"]
+mod faults;
 #[cfg(feature = "gif")]
 #[path = "video/gif.rs"]
 mod gif_format;
 #[cfg(feature = "mp4")]
 #[path = "video/mp4.rs"]
 mod mp4_format;
+#[path = "video/play.rs"]
+mod play_clips;
 #[cfg(feature = "png")]
 #[path = "video/png.rs"]
 mod png_format;

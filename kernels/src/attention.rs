@@ -40,6 +40,13 @@ pub struct Attention {
     pub scale: f32,
 }
 
+impl Attention {
+    /// Bytes of working memory that [`attention`] keeps on each thread.
+    pub fn scratch(&self) -> usize {
+        if self.head_dim == 0 || self.queries == 0 { 0 } else { scratch::bytes(Plan::new(self).numbers()) }
+    }
+}
+
 /// What is added to the scaled products of queries and keys; minus infinity hides a key.
 #[derive(Clone, Copy, Debug)]
 pub enum AttentionBias<'a> {
@@ -76,14 +83,8 @@ pub fn attention(exec: Exec, s: &Attention, q: &[f32], k: &[f32], v: &[f32], bia
     if s.head_dim == 0 || s.queries == 0 {
         return;
     }
-    // Blocks of equal size, whose number depends on the shape alone.
-    let even =
-        |all: usize, most: usize, unit: usize| all.div_ceil(all.div_ceil(most).max(1)).max(1).next_multiple_of(unit);
-    let most = BLOCK / s.head_dim;
-    let queries = even(s.queries, most.clamp(10 * MR, 24 * MR), MR);
-    let keys = even(s.keys, (most / NR * NR).clamp(2 * NR, 8 * NR), NR);
-    let plan = Plan { queries, keys, dims: s.head_dim.next_multiple_of(LANES), wide: s.head_dim.next_multiple_of(NR) };
-    Blocks::new(out, s.queries, width, s.out_stride, [queries, s.head_dim]).for_each(|block| {
+    let plan = Plan::new(s);
+    Blocks::new(out, s.queries, width, s.out_stride, [plan.queries, s.head_dim]).for_each(|block| {
         if exec.stopped() {
             return;
         }
@@ -107,6 +108,17 @@ struct Plan {
 }
 
 impl Plan {
+    /// Blocks of equal size, whose number depends on the shape alone.
+    fn new(s: &Attention) -> Self {
+        let even = |all: usize, most: usize, unit: usize| {
+            all.div_ceil(all.div_ceil(most).max(1)).max(1).next_multiple_of(unit)
+        };
+        let most = BLOCK / s.head_dim;
+        let queries = even(s.queries, most.clamp(10 * MR, 24 * MR), MR);
+        let keys = even(s.keys, (most / NR * NR).clamp(2 * NR, 8 * NR), NR);
+        Self { queries, keys, dims: s.head_dim.next_multiple_of(LANES), wide: s.head_dim.next_multiple_of(NR) }
+    }
+
     /// Numbers of working memory.
     fn numbers(self) -> usize {
         (self.queries + self.keys) * self.dims + self.keys * (self.wide + MR) + self.queries * (LANES + 1)

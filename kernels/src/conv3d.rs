@@ -46,7 +46,12 @@ impl Conv3d {
         std::array::from_fn(|i| input[i].checked_sub(self.kernel[i]).map_or(0, |room| room / self.stride[i] + 1))
     }
 
-    fn taps(&self) -> usize {
+    /// Bytes of working memory that [`conv3d`] keeps on each thread, at most.
+    pub fn scratch(&self) -> usize {
+        driver::scratch_bytes(self.output().iter().product(), self.in_channels, self.taps(), self.out_channels)
+    }
+
+    pub(crate) fn taps(&self) -> usize {
         self.kernel.iter().product()
     }
 }

@@ -22,6 +22,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// The register tile: rows, at most [`MOST_ROWS`], and vectors of each, at most [`MOST_VECTORS`].
     const TILE: [usize; 2];
 
+    /// Vectors that the registers hold.
+    const REGISTERS: usize;
+
     /// Runs a part of a kernel as a function of its own with the same instructions.
     fn call<K: Kernel>(self, kernel: K) -> K::Output;
 

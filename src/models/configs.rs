@@ -24,10 +24,13 @@ impl Configs {
     /// the others.
     pub fn read(checkpoint: &Checkpoint) -> Result<Self> {
         let configs = Self {
-            text_encoder: umt5::Config::read(&checkpoint.config_path("text_encoder"))?,
-            transformer: wan::Config::read(&checkpoint.config_path("transformer"))?,
-            vae: wan_vae::Config::read(&checkpoint.config_path("vae"))?,
+            text_encoder: checkpoint.config("text_encoder")?,
+            transformer: checkpoint.config("transformer")?,
+            vae: checkpoint.config("vae")?,
         };
+        configs.text_encoder.validate(&checkpoint.config_path("text_encoder"))?;
+        configs.transformer.validate(&checkpoint.config_path("transformer"))?;
+        configs.vae.validate(&checkpoint.config_path("vae"))?;
         let file = checkpoint.config_path("transformer");
         let check = Check { file: &file };
         let Self { text_encoder, transformer, vae } = &configs;

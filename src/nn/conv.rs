@@ -1,6 +1,6 @@
 use crate::device::Device;
 use crate::error::Result;
-use crate::nn::vector;
+use crate::nn::{result_of, vector};
 use crate::ops::{self, Conv3dParams};
 use crate::tensor::Tensor;
 use crate::weights::{Weight, Weights};
@@ -26,6 +26,7 @@ impl Tail {
 
 /// A convolution over time and space that sees no future: output frame t depends on input frames up to t.
 pub(crate) struct CausalConv3d {
+    name: String,
     weight: Weight, // [out, in, kt, kh, kw]
     bias: Tensor,   // [out]
     kernel: [usize; 3],
@@ -36,7 +37,8 @@ impl CausalConv3d {
     pub fn load(weights: &Weights, inputs: usize, outputs: usize, kernel: [usize; 3], device: &Device) -> Result<Self> {
         let [kt, kh, kw] = kernel;
         let weight = weights.matrix("weight", &[outputs, inputs, kt, kh, kw])?;
-        Ok(Self { weight, bias: vector(weights, "bias", outputs, device)?, kernel })
+        let bias = vector(weights, "bias", outputs, device)?;
+        Ok(Self { name: weights.scope().into(), weight, bias, kernel })
     }
 
     /// `x` `[T, H, W, in]`, the frames after those that `tail` remembers, to `[T, H, W, out]`.
@@ -44,7 +46,7 @@ impl CausalConv3d {
         let [kt, kh, kw] = self.kernel;
         let known = tail.frames().map_or(0, |frames| frames.dims()[0]);
         let params = Conv3dParams { stride: [1; 3], pad_front: kt - 1 - known, pad: [kh / 2, kh / 2, kw / 2, kw / 2] };
-        let out = ops::conv3d(x, tail.frames(), &self.weight, Some(&self.bias), params)?;
+        let out = result_of(&self.name, ops::conv3d(x, tail.frames(), &self.weight, Some(&self.bias), params)?)?;
         if kt > 1 {
             *tail = Tail::Frames(ops::last_frames(tail.frames(), x, kt - 1)?);
         }
@@ -54,6 +56,7 @@ impl CausalConv3d {
 
 /// A 2D convolution of every frame, stride 1, "same" padding.
 pub(crate) struct Conv2d {
+    name: String,
     weight: Weight, // [out, in, 1, kh, kw], stored [out, in, kh, kw]
     bias: Tensor,   // [out]
     kernel: usize,
@@ -63,12 +66,13 @@ impl Conv2d {
     pub fn load(weights: &Weights, inputs: usize, outputs: usize, kernel: usize, device: &Device) -> Result<Self> {
         let weight = weights.matrix("weight", &[outputs, inputs, kernel, kernel])?;
         let weight = weight.reshaped(&[outputs, inputs, 1, kernel, kernel]);
-        Ok(Self { weight, bias: vector(weights, "bias", outputs, device)?, kernel })
+        let bias = vector(weights, "bias", outputs, device)?;
+        Ok(Self { name: weights.scope().into(), weight, bias, kernel })
     }
 
     /// `x` `[T, H, W, in]` to `[T, H, W, out]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let params = Conv3dParams { stride: [1; 3], pad_front: 0, pad: [self.kernel / 2; 4] };
-        ops::conv3d(x, None, &self.weight, Some(&self.bias), params)
+        result_of(&self.name, ops::conv3d(x, None, &self.weight, Some(&self.bias), params)?)
     }
 }

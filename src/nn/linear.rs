@@ -2,13 +2,14 @@ use std::ops::Range;
 
 use crate::device::Device;
 use crate::error::Result;
-use crate::nn::vector;
+use crate::nn::{result_of, vector};
 use crate::ops::{self, Activation};
 use crate::tensor::Tensor;
 use crate::weights::{Weight, Weights};
 
 /// A fully connected layer.
 pub(crate) struct Linear {
+    name: String,
     weight: Weight,       // [out, in]
     bias: Option<Tensor>, // [out]
 }
@@ -17,12 +18,14 @@ impl Linear {
     /// Loads `weight` `[outputs, inputs]` and `bias`.
     pub fn load(weights: &Weights, inputs: usize, outputs: usize, device: &Device) -> Result<Self> {
         let bias = Some(vector(weights, "bias", outputs, device)?);
-        Ok(Self { weight: weights.matrix("weight", &[outputs, inputs])?, bias })
+        let weight = weights.matrix("weight", &[outputs, inputs])?;
+        Ok(Self { name: weights.scope().into(), weight, bias })
     }
 
     /// Loads `weight` `[outputs, inputs]` of a layer that has no bias.
     pub fn load_unbiased(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self> {
-        Ok(Self { weight: weights.matrix("weight", &[outputs, inputs])?, bias: None })
+        let weight = weights.matrix("weight", &[outputs, inputs])?;
+        Ok(Self { name: weights.scope().into(), weight, bias: None })
     }
 
     /// Loads a convolution whose stride is its kernel, `weight` `[outputs, channels, ..kernel]`, as a layer over patches.
@@ -36,7 +39,8 @@ impl Linear {
         let dims = [&[outputs, channels], kernel].concat();
         let inputs = channels * kernel.iter().product::<usize>();
         let weight = weights.matrix("weight", &dims)?.reshaped(&[outputs, inputs]);
-        Ok(Self { weight, bias: Some(vector(weights, "bias", outputs, device)?) })
+        let bias = Some(vector(weights, "bias", outputs, device)?);
+        Ok(Self { name: weights.scope().into(), weight, bias })
     }
 
     /// `x` `[.., in]` to `[.., out]`.
@@ -46,12 +50,12 @@ impl Linear {
 
     /// [`forward`](Self::forward) with an activation on the result.
     pub fn forward_with(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        ops::linear(x, &self.weight, self.bias.as_ref(), activation)
+        result_of(&self.name, ops::linear(x, &self.weight, self.bias.as_ref(), activation)?)
     }
 
     /// The layer that computes outputs `range` alone, on the same weights.
     pub fn rows(&self, range: Range<usize>) -> Result<Self> {
         let bias = self.bias.as_ref().map(|bias| bias.narrow(range.clone())).transpose()?;
-        Ok(Self { weight: self.weight.rows(range), bias })
+        Ok(Self { name: self.name.clone(), weight: self.weight.rows(range), bias })
     }
 }

@@ -11,16 +11,49 @@ pub(crate) use mlp::Mlp;
 pub(crate) use norm::{ChannelNorm, LayerNorm, RmsNorm};
 
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::ops;
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
 /// A small vector of a checkpoint, widened to F32 on the device.
 pub(crate) fn vector(weights: &Weights, name: &str, len: usize, device: &Device) -> Result<Tensor> {
-    Tensor::from_slice(device, [len], &weights.vector(name, len)?)
+    Tensor::from_weight(device, [len], &weights.flat(name, &[len])?)
 }
 
-/// A small table of `rows` vectors of a checkpoint, widened to F32 on the device.
-pub(crate) fn table(weights: &Weights, name: &str, rows: usize, width: usize, device: &Device) -> Result<Tensor> {
-    Tensor::from_slice(device, [rows, width], &weights.table(name, rows, width)?)
+/// A small table of vectors, widened to F32 on the device.
+pub(crate) struct Table {
+    name: String,
+    rows: Tensor, // [rows, D]
+}
+
+impl Table {
+    /// Loads the tensor called `name`.
+    pub fn load(weights: &Weights, name: &str, rows: usize, width: usize, device: &Device) -> Result<Self> {
+        let rows = Tensor::from_weight(device, [rows, width], &weights.flat(name, &[rows, width])?)?;
+        Ok(Self { name: weights.at(name).scope().into(), rows })
+    }
+
+    /// `x` `[rows, D]` plus the table.
+    pub fn added_to(&self, x: Tensor) -> Result<Tensor> {
+        result_of(&self.name, ops::add(x, &self.rows)?)
+    }
+
+    /// What it is called in its checkpoint.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The values, row by row.
+    pub fn data(&self) -> &[f32] {
+        self.rows.data()
+    }
+}
+
+/// The result `x` of the layer called `layer`, unless layers are examined one by one and this one's is not finite.
+pub(crate) fn result_of(layer: &str, x: Tensor) -> Result<Tensor> {
+    match x.device().examined() {
+        Some((stage, step)) if !x.is_finite() => Err(Error::NotFinite { stage, step, layer: Some(layer.to_owned()) }),
+        _ => Ok(x),
+    }
 }

@@ -4,6 +4,7 @@ use super::finished;
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::work::Work;
 
 /// Applies an activation to every element.
 ///
@@ -14,7 +15,9 @@ use crate::tensor::Tensor;
 pub fn activate(mut x: Tensor, activation: Activation) -> Result<Tensor> {
     let device = x.device().clone();
     match &device {
-        Device::Cpu(cpu) => kernels::activate(cpu.exec(), x.data_mut()?, activation),
+        Device::Cpu(cpu) => {
+            cpu.run(Work::moved(2 * x.shape().numel()), x.data_mut()?, |exec, x| kernels::activate(exec, x, activation))
+        }
     }
     finished(x)
 }

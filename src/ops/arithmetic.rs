@@ -4,6 +4,7 @@ use super::{check, check_row_vector, finished};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::work::Work;
 
 /// `x + y`, element by element; shapes equal.
 ///
@@ -13,7 +14,9 @@ pub fn add(mut x: Tensor, y: &Tensor) -> Result<Tensor> {
     check(x.shape() == y.shape(), "add", x.shape(), y.shape(), "equal shapes")?;
     let device = x.device().clone();
     match &device {
-        Device::Cpu(cpu) => kernels::add(cpu.exec(), x.data_mut()?, y.data()),
+        Device::Cpu(cpu) => {
+            cpu.run(Work::moved(3 * x.shape().numel()), x.data_mut()?, |exec, x| kernels::add(exec, x, y.data()))
+        }
     }
     finished(x)
 }
@@ -26,7 +29,9 @@ pub fn mul(mut x: Tensor, y: &Tensor) -> Result<Tensor> {
     check(x.shape() == y.shape(), "mul", x.shape(), y.shape(), "equal shapes")?;
     let device = x.device().clone();
     match &device {
-        Device::Cpu(cpu) => kernels::mul(cpu.exec(), x.data_mut()?, y.data()),
+        Device::Cpu(cpu) => {
+            cpu.run(Work::moved(3 * x.shape().numel()), x.data_mut()?, |exec, x| kernels::mul(exec, x, y.data()))
+        }
     }
     finished(x)
 }
@@ -42,7 +47,9 @@ pub fn affine(mut x: Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
     check_row_vector("affine", &x, shift)?;
     let device = x.device().clone();
     match &device {
-        Device::Cpu(cpu) => kernels::affine(cpu.exec(), x.data_mut()?, scale.data(), shift.data()),
+        Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), x.data_mut()?, |exec, x| {
+            kernels::affine(exec, x, scale.data(), shift.data())
+        }),
     }
     finished(x)
 }
@@ -55,7 +62,9 @@ pub fn clamp(mut x: Tensor, low: f32, high: f32) -> Result<Tensor> {
     check(low <= high, "clamp", x.shape(), x.shape(), "the low bound is at most the high one")?;
     let device = x.device().clone();
     match &device {
-        Device::Cpu(cpu) => kernels::clamp(cpu.exec(), x.data_mut()?, low, high),
+        Device::Cpu(cpu) => {
+            cpu.run(Work::moved(2 * x.shape().numel()), x.data_mut()?, |exec, x| kernels::clamp(exec, x, low, high))
+        }
     }
     finished(x)
 }

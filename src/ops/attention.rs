@@ -4,6 +4,7 @@ use super::{check, finished};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::work::Work;
 
 /// What is added to the scaled scores before the softmax.
 #[derive(Clone, Debug, Default)]
@@ -77,24 +78,28 @@ pub fn attention(q: &Tensor, branches: &[KeyValue], heads: usize, scale: f32) ->
     }
     match q.device() {
         Device::Cpu(cpu) => {
-            let runs = q.data().chunks(queries * width).zip(out.data_mut()?.chunks_mut(queries * width));
-            for ((q, out), branch) in runs.zip(branches) {
+            let all = out.data_mut()?;
+            for (i, KeyValue { key, value, bias, length }) in branches.iter().enumerate() {
                 let shape = kernels::Attention {
                     heads,
                     head_dim: width / heads,
                     queries,
-                    keys: branch.length,
+                    keys: *length,
                     q_stride: width,
                     kv_stride: width,
                     out_stride: width,
                     scale,
                 };
-                let bias = match &branch.bias {
+                let bias = match bias {
                     AttentionBias::None => kernels::AttentionBias::None,
                     AttentionBias::PerKey(bias) => kernels::AttentionBias::PerKey(bias.data()),
                     AttentionBias::PerHead(bias) => kernels::AttentionBias::PerHead(bias.data()),
                 };
-                kernels::attention(cpu.exec(), &shape, q, branch.key.data(), branch.value.data(), bias, out);
+                let own = i * queries * width..(i + 1) * queries * width;
+                cpu.run(Work::attention(&shape), all, |exec, all| {
+                    let (q, out) = (&q.data()[own.clone()], &mut all[own]);
+                    kernels::attention(exec, &shape, q, key.data(), value.data(), bias, out);
+                });
             }
         }
     }

@@ -5,6 +5,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::weights::Weight;
+use crate::work::Work;
 
 /// Stride and zero padding of a [`conv3d`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +76,9 @@ pub fn conv3d(
     match x.device() {
         Device::Cpu(cpu) => {
             let (tail, bias) = (tail.map_or(&[][..], Tensor::data), bias.map(Tensor::data));
-            kernels::conv3d(cpu.exec(), &shape, x.data(), tail, w.stored(), bias, out.data_mut()?);
+            cpu.run(Work::conv3d(&shape), out.data_mut()?, |exec, out| {
+                kernels::conv3d(exec, &shape, x.data(), tail, w.stored(), bias, out)
+            });
         }
     }
     finished(out)

@@ -5,6 +5,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::weights::Weight;
+use crate::work::Work;
 
 /// The rows of `table` that `ids` name.
 ///
@@ -21,7 +22,9 @@ pub fn embedding(device: &Device, table: &Weight, ids: &[u32]) -> Result<Tensor>
     }
     let mut out = Tensor::uninit(device, [ids.len(), width])?;
     match device {
-        Device::Cpu(cpu) => kernels::embedding(cpu.exec(), table.stored(), width, ids, out.data_mut()?),
+        Device::Cpu(cpu) => cpu.run(Work::moved(2 * out.shape().numel()), out.data_mut()?, |exec, out| {
+            kernels::embedding(exec, table.stored(), width, ids, out)
+        }),
     }
     finished(out)
 }

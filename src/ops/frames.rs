@@ -4,6 +4,7 @@ use super::{check, finished, four};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::work::Work;
 
 /// Turns two halves of the channels into two frames: the second half of an upsampling over time.
 ///
@@ -17,7 +18,9 @@ pub fn interleave_frames(x: &Tensor) -> Result<Tensor> {
     check(c % 2 == 0, "interleave_frames", x.shape(), x.shape(), "an even number of channels")?;
     let mut out = Tensor::uninit(x.device(), [2 * t, h, w, c / 2])?;
     match x.device() {
-        Device::Cpu(cpu) => kernels::interleave_frames(cpu.exec(), x.data(), shape, out.data_mut()?),
+        Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
+            kernels::interleave_frames(exec, x.data(), shape, out)
+        }),
     }
     finished(out)
 }
@@ -46,13 +49,13 @@ pub fn last_frames(before: Option<&Tensor>, x: &Tensor, count: usize) -> Result<
     };
     let mut out = Tensor::uninit(x.device(), [from_before + from_x, h, w, c])?;
     match x.device() {
-        Device::Cpu(_) => {
-            let (head, rest) = out.data_mut()?.split_at_mut(from_before * h * w * c);
+        Device::Cpu(cpu) => cpu.run(Work::moved(2 * out.shape().numel()), out.data_mut()?, |_, out| {
+            let (head, rest) = out.split_at_mut(from_before * h * w * c);
             if let Some(before) = before {
                 head.copy_from_slice(&before.data()[before.shape().numel() - head.len()..]);
             }
             rest.copy_from_slice(&x.data()[x.shape().numel() - rest.len()..]);
-        }
+        }),
     }
     finished(out)
 }

@@ -5,6 +5,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use crate::work::Work;
 
 /// `[C, ..]` to `[.., C]`.
 ///
@@ -17,7 +18,9 @@ pub fn channels_last(x: &Tensor) -> Result<Tensor> {
     let mut out = Tensor::uninit(x.device(), Shape::new(&dims))?;
     match x.device() {
         Device::Cpu(_) if x.shape().numel() == 0 => {}
-        Device::Cpu(cpu) => kernels::channels_last(cpu.exec(), x.data(), x.dims()[0], out.data_mut()?),
+        Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
+            kernels::channels_last(exec, x.data(), x.dims()[0], out)
+        }),
     }
     finished(out)
 }
@@ -33,7 +36,9 @@ pub fn channels_first(x: &Tensor) -> Result<Tensor> {
     let mut out = Tensor::uninit(x.device(), Shape::new(&dims))?;
     match x.device() {
         Device::Cpu(_) if x.shape().numel() == 0 => {}
-        Device::Cpu(cpu) => kernels::channels_first(cpu.exec(), x.data(), x.shape().last(), out.data_mut()?),
+        Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
+            kernels::channels_first(exec, x.data(), x.shape().last(), out)
+        }),
     }
     finished(out)
 }
@@ -48,11 +53,10 @@ pub fn repeat_rows(x: &Tensor, times: usize) -> Result<Tensor> {
     check(x.shape().rank() == 2, "repeat_rows", x.shape(), [times], "x is [L, D]")?;
     let mut out = Tensor::uninit(x.device(), [x.dims()[0].saturating_mul(times), x.dims()[1]])?;
     match x.device() {
-        Device::Cpu(_) => {
-            if x.shape().numel() > 0 {
-                out.data_mut()?.chunks_exact_mut(x.shape().numel()).for_each(|copy| copy.copy_from_slice(x.data()));
-            }
-        }
+        Device::Cpu(_) if x.shape().numel() == 0 => {}
+        Device::Cpu(cpu) => cpu.run(Work::moved(2 * out.shape().numel()), out.data_mut()?, |_, out| {
+            out.chunks_exact_mut(x.data().len()).for_each(|copy| copy.copy_from_slice(x.data()));
+        }),
     }
     finished(out)
 }

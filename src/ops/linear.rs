@@ -5,6 +5,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::weights::Weight;
+use crate::work::Work;
 
 /// `activation(x wᵀ + bias)`: a fully connected layer, also a 1x1x1 convolution on channels-last data.
 ///
@@ -23,7 +24,9 @@ pub fn linear(x: &Tensor, w: &Weight, bias: Option<&Tensor>, activation: Activat
     match x.device() {
         Device::Cpu(cpu) => {
             let (rows, bias) = (x.shape().rows(), bias.map(Tensor::data));
-            kernels::linear(cpu.exec(), x.data(), w.stored(), rows, k, n, bias, activation, out.data_mut()?);
+            cpu.run(Work::linear(rows, k, n), out.data_mut()?, |exec, out| {
+                kernels::linear(exec, x.data(), w.stored(), rows, k, n, bias, activation, out)
+            });
         }
     }
     finished(out)

@@ -5,6 +5,8 @@
 //!
 //! Besides the errors that each op names, all give [`Error::Cancelled`] once their device was asked to stop and
 //! [`Error::OutOfMemory`] where their result, or the copy of a shared tensor, does not fit the device's budget.
+//!
+#![doc = include_str!("table.md")]
 
 mod activation;
 mod arithmetic;

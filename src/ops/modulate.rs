@@ -4,6 +4,7 @@ use super::{check, check_row_vector, finished};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::work::Work;
 
 /// `x * (1 + scale) + shift`: the adaptive part of a transformer block's norm.
 ///
@@ -16,7 +17,9 @@ pub fn modulate(mut x: Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor>
     check_row_vector("modulate", &x, shift)?;
     let device = x.device().clone();
     match &device {
-        Device::Cpu(cpu) => kernels::modulate(cpu.exec(), x.data_mut()?, scale.data(), shift.data()),
+        Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), x.data_mut()?, |exec, x| {
+            kernels::modulate(exec, x, scale.data(), shift.data())
+        }),
     }
     finished(x)
 }
@@ -46,8 +49,10 @@ pub fn gated_add_rows(mut x: Tensor, first: usize, y: &Tensor, gate: &Tensor) ->
     let device = x.device().clone();
     match &device {
         Device::Cpu(cpu) => {
-            let rows = &mut x.data_mut()?[first * width..][..y.shape().numel()];
-            kernels::gated_add(cpu.exec(), rows, y.data(), gate.data());
+            let y_len = y.shape().numel();
+            cpu.run(Work::moved(3 * y_len), x.data_mut()?, |exec, x| {
+                kernels::gated_add(exec, &mut x[first * width..][..y_len], y.data(), gate.data());
+            });
         }
     }
     finished(x)

@@ -4,6 +4,7 @@ use super::{check, check_row_vector, finished};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::work::Work;
 
 /// `x / sqrt(mean(x²) + eps) * weight` over the last axis.
 ///
@@ -15,7 +16,9 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
     check_row_vector("rms_norm", x, weight)?;
     let mut out = Tensor::uninit(x.device(), x.shape())?;
     match x.device() {
-        Device::Cpu(cpu) => kernels::rms_norm(cpu.exec(), x.data(), weight.data(), eps, out.data_mut()?),
+        Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
+            kernels::rms_norm(exec, x.data(), weight.data(), eps, out)
+        }),
     }
     finished(out)
 }
@@ -37,7 +40,9 @@ pub fn layer_norm(x: &Tensor, affine: Option<(&Tensor, &Tensor)>, eps: f32) -> R
     match x.device() {
         Device::Cpu(cpu) => {
             let affine = affine.map(|(weight, bias)| (weight.data(), bias.data()));
-            kernels::layer_norm(cpu.exec(), x.data(), width, affine, eps, out.data_mut()?);
+            cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
+                kernels::layer_norm(exec, x.data(), width, affine, eps, out)
+            });
         }
     }
     finished(out)
@@ -54,7 +59,9 @@ pub fn channel_norm(x: &Tensor, gamma: &Tensor) -> Result<Tensor> {
     check_row_vector("channel_norm", x, gamma)?;
     let mut out = Tensor::uninit(x.device(), x.shape())?;
     match x.device() {
-        Device::Cpu(cpu) => kernels::channel_norm(cpu.exec(), x.data(), gamma.data(), out.data_mut()?),
+        Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
+            kernels::channel_norm(exec, x.data(), gamma.data(), out)
+        }),
     }
     finished(out)
 }

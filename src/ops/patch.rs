@@ -5,6 +5,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use crate::work::Work;
 
 /// Cuts a latent into patches, one row each.
 ///
@@ -20,7 +21,9 @@ pub fn patchify(x: &Tensor, patch: [usize; 3]) -> Result<Tensor> {
     let [pt, ph, pw] = patch;
     let mut out = Tensor::uninit(x.device(), [(t / pt) * (h / ph) * (w / pw), c * pt * ph * pw])?;
     match x.device() {
-        Device::Cpu(cpu) => kernels::patchify(cpu.exec(), x.data(), shape, patch, out.data_mut()?),
+        Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
+            kernels::patchify(exec, x.data(), shape, patch, out)
+        }),
     }
     finished(out)
 }
@@ -42,7 +45,9 @@ pub fn unpatchify(x: &Tensor, shape: [usize; 4], patch: [usize; 3]) -> Result<Te
     check(x.dims() == expected, "unpatchify", x.shape(), expected, "a row for each patch")?;
     let mut out = Tensor::uninit(x.device(), shape)?;
     match x.device() {
-        Device::Cpu(cpu) => kernels::unpatchify(cpu.exec(), x.data(), shape, patch, out.data_mut()?),
+        Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
+            kernels::unpatchify(exec, x.data(), shape, patch, out)
+        }),
     }
     finished(out)
 }

@@ -4,6 +4,7 @@ use super::{check, finished};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::work::Work;
 
 /// Rotates interleaved pairs of every head by the angle of its row.
 ///
@@ -21,7 +22,9 @@ pub fn rope(mut x: Tensor, heads: usize, cos: &Tensor, sin: &Tensor) -> Result<T
     check(fits, "rope", x.shape(), cos.shape(), "tables are [L, head_dim / 2] and x [B * L, heads * head_dim]")?;
     let device = x.device().clone();
     match &device {
-        Device::Cpu(cpu) => kernels::rope(cpu.exec(), x.data_mut()?, heads, 2 * half, cos.data(), sin.data()),
+        Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), x.data_mut()?, |exec, x| {
+            kernels::rope(exec, x, heads, 2 * half, cos.data(), sin.data())
+        }),
     }
     finished(x)
 }

@@ -4,6 +4,7 @@ use super::{check, finished, four};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::work::Work;
 
 /// Repeats every pixel `factor[0]` times downwards and `factor[1]` times to the right.
 ///
@@ -17,7 +18,11 @@ pub fn upsample_nearest(x: &Tensor, factor: [usize; 2]) -> Result<Tensor> {
     let ([t, h, w, c], [fh, fw]) = (shape, factor);
     let mut out = Tensor::uninit(x.device(), [t, h.saturating_mul(fh), w.saturating_mul(fw), c])?;
     match x.device() {
-        Device::Cpu(cpu) => kernels::upsample_nearest(cpu.exec(), x.data(), shape, fh, fw, out.data_mut()?),
+        Device::Cpu(cpu) => {
+            cpu.run(Work::moved(x.shape().numel() + out.shape().numel()), out.data_mut()?, |exec, out| {
+                kernels::upsample_nearest(exec, x.data(), shape, fh, fw, out)
+            })
+        }
     }
     finished(out)
 }

@@ -104,7 +104,11 @@ impl SchedulerConfig {
     /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is no regular file, too long or not JSON,
     /// [`Error::Config`] if the two files name different classes, otherwise as [`Self::parse`].
     pub fn open(file: &Path, class: Option<&str>) -> Result<Self> {
-        let mut keys = json::read_object(file)?;
+        Self::of_class(json::read_object(file)?, file, class)
+    }
+
+    /// As [`open`](Self::open), of what the file holds.
+    pub(crate) fn of_class(mut keys: Map<String, Value>, file: &Path, class: Option<&str>) -> Result<Self> {
         if let Some(class) = class {
             let named = keys.entry(CLASS).or_insert_with(|| class.into());
             if named != class {

@@ -4,4 +4,5 @@ mod clean;
 mod tokenizer;
 
 pub use clean::clean;
+pub(crate) use tokenizer::LARGEST_FILE;
 pub use tokenizer::{Tokenizer, Tokens};

@@ -13,7 +13,7 @@ use crate::models::wan::MAX_TEXT_TOKENS;
 use crate::weights::read_regular;
 
 /// The largest tokenizer.json that is read, in bytes; UMT5's has 17 MB.
-const LARGEST_FILE: u64 = 256 << 20;
+pub(crate) const LARGEST_FILE: u64 = 256 << 20;
 
 /// What to do about a file that cannot be used.
 const REMEDY: &str = "take the tokenizer.json of the checkpoint's own tokenizer folder, or download it again";
@@ -41,10 +41,17 @@ impl Tokenizer {
     /// [`Error::Tokenizer`] if it is malformed, holds another model than a unigram one, or adds no end token.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let file = path.as_ref();
+        Self::from_bytes(&read_regular(file, LARGEST_FILE)?, file)
+    }
+
+    /// Reads the bytes of a tokenizer.json; `file` is what messages name.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] as [`from_file`](Self::from_file).
+    pub fn from_bytes(bytes: &[u8], file: &Path) -> Result<Self> {
         let bad = |why: String| Error::Tokenizer { file: file.to_owned(), why: format!("{why}; {REMEDY}") };
-        let bytes = read_regular(file, LARGEST_FILE)?;
-        check::check(&bytes).map_err(bad)?;
-        let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(&bytes)).map_err(bad)?;
+        check::check(bytes).map_err(bad)?;
+        let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(bytes)).map_err(bad)?;
         if !matches!(inner.get_model(), ModelWrapper::Unigram(_)) {
             return Err(bad(check::NOT_UNIGRAM.to_owned()));
         }

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use png::text_metadata::ITXtChunk;
 use png::{BitDepth, BlendOp, ColorType, DisposeOp, Writer};
 
 use super::file::{Encoder, FileSink};
@@ -19,7 +20,8 @@ const MAX_FPS: u32 = u16::MAX as u32;
 
 /// A sink that writes one animated PNG, which loops without end; each frame lasts exactly one `fps`-th of a second.
 ///
-/// A comment is kept in an iTXt chunk with the keyword `Comment`, before the pixels. At most 65,535 frames per second.
+/// A comment is kept in an iTXt chunk with the keyword `Comment`, after the first frame: FFmpeg looks for the animation no
+/// further than where a long text would end. At most 65,535 frames per second.
 pub type Apng = FileSink<ApngEncoder>;
 
 /// Writes animated PNG.
@@ -27,6 +29,8 @@ pub type Apng = FileSink<ApngEncoder>;
 pub struct ApngEncoder {
     tap: Tap,
     writer: Option<Writer<Tap>>,
+    /// Until it is written.
+    comment: Option<ITXtChunk>,
 }
 
 impl Encoder for ApngEncoder {
@@ -50,11 +54,9 @@ impl Encoder for ApngEncoder {
             encoder.set_frame_delay(1, info.fps as u16)?;
             encoder.set_blend_op(BlendOp::Source)?;
             encoder.set_dispose_op(DisposeOp::None)?;
-            if let Some(comment) = comment {
-                encoder.add_itxt_chunk(COMMENT.into(), comment.into())?;
-            }
             encoder.write_header()
         };
+        self.comment = comment.map(|comment| ITXtChunk::new(COMMENT, comment));
         self.writer = Some(start().map_err(|error| out.cannot_encode(error))?);
         out.write(&self.tap.take())
     }
@@ -62,6 +64,9 @@ impl Encoder for ApngEncoder {
     fn frame(&mut self, frame: &Frame, out: &mut Output) -> Result<()> {
         let writer = self.writer.as_mut().expect("start comes before frame");
         writer.write_image_data(frame.rgb()).map_err(|error| out.cannot_encode(error))?;
+        if let Some(comment) = self.comment.take() {
+            writer.write_text_chunk(&comment).map_err(|error| out.cannot_encode(error))?;
+        }
         out.write(&self.tap.take())
     }
 

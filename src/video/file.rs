@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Clip, Frame, FrameSink, VideoInfo, out_of_order};
+use super::{Clip, Frame, FrameSink, VideoInfo, comment, out_of_order};
 use crate::error::Result;
 use crate::output::Output;
 
@@ -54,7 +54,8 @@ impl<E: Encoder> FileSink<E> {
         Ok(Self::to(out))
     }
 
-    /// Keeps this text in the file where the format has a place for it.
+    /// Keeps this text in the file where the format has a place for it; [`read_comment`](super::read_comment) reads it
+    /// back. At most [`MAX_COMMENT`](super::MAX_COMMENT) bytes, which `check` holds.
     pub fn with_comment(self, comment: impl Into<String>) -> Self {
         Self { comment: Some(comment.into()), ..self }
     }
@@ -67,6 +68,7 @@ impl<E: Encoder> FileSink<E> {
 impl<E: Encoder> FrameSink for FileSink<E> {
     fn check(&self, info: &VideoInfo) -> Result<()> {
         info.check()?;
+        comment::check(self.comment.as_deref())?;
         self.encoder.check(info)
     }
 

@@ -1,10 +1,12 @@
 //! Frames, and where they go: a [`FrameSink`] takes them one by one, so that no clip is ever whole in memory.
 //!
-//! [`open`] makes the sink that a path asks for; [`Zoom`] enlarges what goes into another sink.
+//! [`open`] makes the sink that a path asks for; [`Zoom`] enlarges what goes into another sink; [`read_comment`] reads back
+//! the text that a sink has kept in a video.
 
 #[cfg(feature = "png")]
 mod apng;
 mod colour;
+mod comment;
 mod file;
 #[cfg(feature = "gif")]
 mod gif;
@@ -22,6 +24,7 @@ mod zoom;
 
 #[cfg(feature = "png")]
 pub use self::apng::Apng;
+pub use self::comment::{MAX_COMMENT, read_comment};
 pub use self::file::FileSink;
 #[cfg(feature = "gif")]
 pub use self::gif::Gif;
@@ -102,7 +105,7 @@ impl Frame {
     pub fn from_signed(width: usize, height: usize, values: &[f32]) -> Result<Self> {
         check_len(values.len(), width, height)?;
         if values.iter().any(|x| !x.is_finite()) {
-            return Err(Error::NotFinite { stage: "VAE decoder", step: None });
+            return Err(Error::NotFinite { stage: "VAE decoder", step: None, layer: None });
         }
         let rgb = values.iter().map(|x| ((x * 0.5 + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8).collect();
         Ok(Self { width, height, rgb })

@@ -4,12 +4,12 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use png::{BitDepth, ColorType, Encoder};
+use png::{BitDepth, ColorType, Encoder, EncodingError};
 
 use super::apng::COMMENT;
-use super::{Clip, Frame, FrameSink, VideoInfo, out_of_order};
+use super::{Clip, Frame, FrameSink, VideoInfo, comment, out_of_order};
 use crate::error::{Error, Result};
-use crate::output::{PARTIAL, cannot_create, hold, refusal, sweep};
+use crate::output::{PARTIAL, cannot, cannot_create, hold, refusal, sweep};
 
 /// The most frames whose names still sort in time order.
 const MAX_FRAMES: usize = 99_999;
@@ -53,7 +53,8 @@ impl PngFolder {
         Ok(Self { folder: path.to_owned(), hidden: Some(hidden), clip: None, comment: None })
     }
 
-    /// Keeps this text in the first frame, in an iTXt chunk with the keyword `Comment`.
+    /// Keeps this text in the first frame, in an iTXt chunk with the keyword `Comment`; at most
+    /// [`MAX_COMMENT`](super::MAX_COMMENT) bytes, which `check` holds.
     pub fn with_comment(self, comment: impl Into<String>) -> Self {
         Self { comment: Some(comment.into()), ..self }
     }
@@ -62,6 +63,7 @@ impl PngFolder {
 impl FrameSink for PngFolder {
     fn check(&self, info: &VideoInfo) -> Result<()> {
         info.check()?;
+        comment::check(self.comment.as_deref())?;
         if info.frames > MAX_FRAMES {
             let why = format!("{}, and a folder of PNG files holds at most {MAX_FRAMES}", info.frames);
             return Err(Error::Request { what: "frames", why });
@@ -85,7 +87,7 @@ impl FrameSink for PngFolder {
         // After an error there is nothing to finish: the hidden folder goes.
         let path = hidden.path.join(name(clip.frames + 1));
         let comment = self.comment.as_deref().filter(|_| clip.frames == 0);
-        encode(&path, frame, comment).map_err(Error::io("write", &path))?;
+        encode(&path, frame, comment).map_err(cannot("write", &path))?;
         clip.frames += 1;
         self.hidden = Some(hidden);
         Ok(())
@@ -102,7 +104,7 @@ impl FrameSink for PngFolder {
             if let Err(e) = fs::rename(&from, &target) {
                 // The video is done: what could not move up stays where it is.
                 std::mem::forget(hidden);
-                return Err(Error::io("rename the finished frame", &from)(e));
+                return Err(cannot("rename the finished frame", &from)(e));
             }
         }
         // Frames of a longer video that was here before.
@@ -122,13 +124,21 @@ fn encode(path: &Path, frame: &Frame, comment: Option<&str>) -> io::Result<()> {
     encoder.set_color(ColorType::Rgb);
     encoder.set_depth(BitDepth::Eight);
     if let Some(comment) = comment {
-        encoder.add_itxt_chunk(COMMENT.into(), comment.into())?;
+        encoder.add_itxt_chunk(COMMENT.into(), comment.into()).map_err(cause)?;
     }
-    let mut writer = encoder.write_header()?;
-    writer.write_image_data(frame.rgb())?;
-    writer.finish()?;
+    let mut writer = encoder.write_header().map_err(cause)?;
+    writer.write_image_data(frame.rgb()).map_err(cause)?;
+    writer.finish().map_err(cause)?;
     file.flush()?;
     file.get_ref().sync_all()
+}
+
+/// The system's own answer, if that is what went wrong: the encoder's error has only its text.
+fn cause(error: EncodingError) -> io::Error {
+    match error {
+        EncodingError::IoError(error) => error,
+        other => io::Error::other(other),
+    }
 }
 
 fn name(i: usize) -> String {
@@ -159,14 +169,22 @@ impl Hidden {
             match fs::create_dir(&path) {
                 Ok(()) => {
                     let file = path.join(LOCK);
-                    let lock = File::create_new(&file).map_err(Error::io("create", &file))?;
+                    let lock = File::create_new(&file).map_err(|error| {
+                        remove(&path, made_parent);
+                        cannot("write into", folder)(error)
+                    })?;
                     if hold(&lock, &file) {
                         return Ok(Self { path, made_parent, _lock: lock });
                     }
                 }
                 // Another output of this process.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => {}
-                Err(e) => return Err(Error::io("write into", folder)(e)),
+                Err(e) => {
+                    if made_parent {
+                        let _ = fs::remove_dir(folder);
+                    }
+                    return Err(cannot("write into", folder)(e));
+                }
             }
         }
         unreachable!("the hundredth attempt returns")
@@ -175,10 +193,14 @@ impl Hidden {
 
 impl Drop for Hidden {
     fn drop(&mut self) {
-        // Nobody is there to tell of a failure.
-        let _ = fs::remove_dir_all(&self.path);
-        if let Some(folder) = self.path.parent().filter(|_| self.made_parent) {
-            let _ = fs::remove_dir(folder);
-        }
+        remove(&self.path, self.made_parent);
+    }
+}
+
+/// Removes a hidden folder, and the one around it if it is empty and was made for this; nobody is there to tell of a failure.
+fn remove(hidden: &Path, made_parent: bool) {
+    let _ = fs::remove_dir_all(hidden);
+    if let Some(folder) = hidden.parent().filter(|_| made_parent) {
+        let _ = fs::remove_dir(folder);
     }
 }

@@ -1,15 +1,15 @@
 //! One model's tensors: a safetensors file, or shards and their index.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::files::Files;
 use super::header::{self, Entry, Stored};
 use super::json::{self, Pairs};
-use super::mapped::{Bytes, DataFile, Mapping};
+use super::mapped::DataFile;
 use super::names::unread_dtype;
 use super::shown;
 use super::weight::{MEMORY, Weight};
@@ -20,7 +20,6 @@ use crate::shape::{MAX_RANK, Shape};
 pub(super) struct Component {
     /// The file or the index: what messages about missing tensors name.
     main: PathBuf,
-    mapping: Mapping,
     files: Vec<(Arc<DataFile>, Arc<Path>)>,
     tensors: HashMap<String, Held>,
 }
@@ -41,11 +40,11 @@ pub(super) struct Located {
 
 impl Component {
     /// Opens all files and reads their headers.
-    pub(super) fn open(located: Located, mapping: Mapping) -> Result<Self> {
+    pub(super) fn open(located: Located, files: &Files) -> Result<Self> {
         let main = located.index.or_else(|| located.files.first().map(|(path, _)| path.clone())).unwrap_or_default();
-        let mut opened = Self { main, mapping, files: Vec::new(), tensors: HashMap::new() };
+        let mut opened = Self { main, files: Vec::new(), tensors: HashMap::new() };
         for (path, promised) in located.files {
-            let file = DataFile::open(&path, mapping)?;
+            let file = files.open(&path)?;
             let held = opened.files.len();
             for (name, entry) in header::read(&file)? {
                 if let Some(Held::File(other, _)) = opened.tensors.get(&name) {
@@ -68,7 +67,7 @@ impl Component {
     /// Tensors that are in memory already.
     pub(super) fn from_weights(weights: impl IntoIterator<Item = Weight>) -> Self {
         let tensors = weights.into_iter().map(|w| (w.name().to_owned(), Held::Own(w))).collect();
-        Self { main: MEMORY.into(), mapping: Mapping::Read, files: Vec::new(), tensors }
+        Self { main: MEMORY.into(), files: Vec::new(), tensors }
     }
 
     pub(super) fn main(&self) -> &Path {
@@ -91,8 +90,8 @@ impl Component {
         })
     }
 
-    /// A tensor, by the name under which it is stored.
-    pub(super) fn load(&self, name: &str) -> Result<Weight> {
+    /// A tensor, by the name under which it is stored; without its bytes unless `read`.
+    pub(super) fn load(&self, name: &str, read: bool) -> Result<Weight> {
         let (file, entry) = match self.tensors.get(name) {
             Some(Held::File(file, entry)) => (&self.files[*file], entry),
             Some(Held::Own(weight)) => return Ok(weight.clone()),
@@ -107,24 +106,18 @@ impl Component {
             let why = format!("has {} axes, more than {MAX_RANK}", entry.dims.len());
             return Err(Error::tensor(path, &shown(name), why));
         }
-        let range = entry.range.clone();
-        let bytes = match self.mapping {
-            Mapping::Map => Bytes::mapped(Arc::clone(data), range),
-            Mapping::Read => {
-                let bytes = data.read(range.start as u64..range.end as u64)?;
-                data.check_unchanged()?;
-                Bytes::owned(bytes)
-            }
-        };
+        let bytes = if read { data.bytes(entry.range.clone())? } else { Vec::new().into() };
         Ok(Weight::new(name.to_owned(), Arc::clone(path), dtype, Shape::new(&entry.dims), bytes))
+    }
+
+    /// Whether tensors are copied into memory when they are loaded.
+    pub(super) fn copies(&self) -> bool {
+        self.files.iter().any(|(file, _)| file.copies())
     }
 
     /// Whether the mapped files are still what was mapped; what has been read into memory is out of reach anyhow.
     pub(super) fn check_unchanged(&self) -> Result<()> {
-        match self.mapping {
-            Mapping::Map => self.files.iter().try_for_each(|(file, _)| file.check_unchanged()),
-            Mapping::Read => Ok(()),
-        }
+        self.files.iter().filter(|(file, _)| file.is_mapped()).try_for_each(|(file, _)| file.check_unchanged())
     }
 }
 
@@ -137,18 +130,18 @@ const PICKLES: [&str; 6] = ["bin", "pth", "ckpt", "pt", "pkl", "pickle"];
 ///
 /// A file that holds everything comes before an index, and both come before variants such as
 /// `diffusion_pytorch_model.fp16.safetensors`, of which there may be one.
-pub(super) fn locate(folder: &Path) -> Result<Located> {
-    let found = list(folder)?;
+pub(super) fn locate(folder: &Path, files: &Files) -> Result<Located> {
+    let found = files.list(folder)?;
     let is_there = |name: &String| found.contains(name);
     if let Some(name) = STEMS.map(|stem| format!("{stem}.safetensors")).into_iter().find(is_there) {
         return Ok(single(folder.join(name)));
     }
     if let Some(name) = STEMS.map(|stem| format!("{stem}.safetensors.index.json")).into_iter().find(is_there) {
-        return sharded(folder, folder.join(name));
+        return sharded(folder, folder.join(name), files);
     }
     let variants: Vec<_> = found.iter().filter(|name| is_variant(name)).collect();
     match variants[..] {
-        [name] if name.ends_with(".json") => sharded(folder, folder.join(name)),
+        [name] if name.ends_with(".json") => sharded(folder, folder.join(name), files),
         [name] => Ok(single(folder.join(name))),
         [] => Err(Error::file(folder, nothing_found(&found))),
         [first, second, ..] => {
@@ -174,16 +167,6 @@ fn is_variant(name: &str) -> bool {
         let index = rest.strip_prefix("safetensors.index.").and_then(|rest| rest.strip_suffix(".json"));
         rest.strip_suffix(".safetensors").is_some_and(word) || index.is_some_and(word)
     })
-}
-
-/// Sorted names of what is in a folder; names that are not Unicode cannot be ours.
-pub(super) fn list(folder: &Path) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
-        names.extend(entry.map_err(Error::io("list", folder))?.file_name().into_string());
-    }
-    names.sort_unstable();
-    Ok(names)
 }
 
 /// What to say of a folder without safetensors.
@@ -218,12 +201,12 @@ pub(super) fn some(names: &[String]) -> String {
 }
 
 /// A component of shards, from its index.
-fn sharded(folder: &Path, index: PathBuf) -> Result<Located> {
+fn sharded(folder: &Path, index: PathBuf, files: &Files) -> Result<Located> {
     #[derive(Deserialize)]
     struct Index {
         weight_map: Pairs,
     }
-    let Index { weight_map: Pairs(mut map) } = json::read_index(&index)?;
+    let Index { weight_map: Pairs(mut map) } = json::index(&files.read(&index, json::MAX_INDEX)?, &index)?;
     map.sort_unstable();
     if let Some(pair) = map.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         return Err(Error::tensor(&index, &shown(&pair[0].0), "is in weight_map twice"));
@@ -231,21 +214,21 @@ fn sharded(folder: &Path, index: PathBuf) -> Result<Located> {
     if map.is_empty() {
         return Err(Error::file(&index, "its weight_map is empty"));
     }
-    let mut files: HashMap<String, Vec<String>> = HashMap::new();
+    let mut shards: HashMap<String, Vec<String>> = HashMap::new();
     for (tensor, file) in map {
-        if !files.contains_key(&file) {
+        if !shards.contains_key(&file) {
             check_shard_name(&file)
                 .map_err(|why| Error::tensor(&index, &shown(&tensor), format!("its file {} {why}", shown(&file))))?;
         }
-        files.entry(file).or_default().push(tensor);
+        shards.entry(file).or_default().push(tensor);
     }
-    let mut files: Vec<_> = files.into_iter().map(|(file, tensors)| (folder.join(file), tensors)).collect();
-    files.sort_unstable();
-    if let Some((missing, tensors)) = files.iter().find(|(path, _)| fs::symlink_metadata(path).is_err()) {
+    let mut shards: Vec<_> = shards.into_iter().map(|(file, tensors)| (folder.join(file), tensors)).collect();
+    shards.sort_unstable();
+    if let Some((missing, tensors)) = shards.iter().find(|(path, _)| !files.is_there(path)) {
         let why = format!("is missing; {} says that it holds {} tensors, fetch it", index.display(), tensors.len());
         return Err(Error::file(missing, why));
     }
-    Ok(Located { index: Some(index), files })
+    Ok(Located { index: Some(index), files: shards })
 }
 
 /// Checks that an index's entry stays in its folder, by its letters alone: on every system the same names pass. What

@@ -1,36 +1,29 @@
-//! A checkpoint folder in the diffusers layout.
+//! A checkpoint in the diffusers layout: a folder, or files in memory.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::bytes::Bytes;
 use super::component::{self, Component};
+use super::files::Files;
 use super::hash::{self, Part};
+use super::index::{COMPONENTS, check_index, not_diffusers};
 use super::mapped::Mapping;
 use super::names::{NameTable, Warning};
 use super::{Weights, json};
 use crate::error::{Error, Result};
 
-/// The components of a text-to-video pipeline: name, classes that this engine has, configuration file.
-const COMPONENTS: [(&str, &[&str], &str); 5] = [
-    ("scheduler", &["UniPCMultistepScheduler", "FlowMatchEulerDiscreteScheduler"], "scheduler_config.json"),
-    ("text_encoder", &["UMT5EncoderModel"], "config.json"),
-    ("tokenizer", &TOKENIZERS, "tokenizer_config.json"),
-    ("transformer", &["WanTransformer3DModel"], "config.json"),
-    ("vae", &["AutoencoderKLWan"], "config.json"),
-];
-/// Classes under which the tokenizer is saved; all of them can write the tokenizer.json that is read.
-const TOKENIZERS: [&str; 4] = ["T5TokenizerFast", "T5Tokenizer", "PreTrainedTokenizerFast", "TokenizersBackend"];
-
-/// A checkpoint folder: `model_index.json` and a folder for each component. Cheap to clone.
+/// A checkpoint: `model_index.json` and a folder for each component, on disk or in memory. Cheap to clone.
 ///
 /// Opening reads `model_index.json` alone; a component's files are opened when it is asked for.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     folder: PathBuf,
-    mapping: Mapping,
+    files: Files,
     index: Arc<Map<String, Value>>,
     hashed: Arc<Mutex<Option<Hashed>>>,
 }
@@ -54,16 +47,43 @@ impl Checkpoint {
             let why = "is a file; a checkpoint is a folder in the diffusers layout, with model_index.json in it";
             return Err(Error::file(folder, why));
         }
-        let path = folder.join("model_index.json");
-        if !path.exists() {
-            return Err(Error::file(folder, not_diffusers(&component::list(folder)?)));
-        }
-        let index = json::read_object(&path)?;
-        check_index(&path, &index)?;
-        Ok(Self { folder: folder.to_owned(), mapping, index: Arc::new(index), hashed: Arc::default() })
+        Self::new(folder.to_owned(), Files::Disk(mapping))
     }
 
-    /// The folder that was opened.
+    /// A checkpoint whose files are in memory, under the paths that they have in a folder: `model_index.json`,
+    /// `transformer/config.json` and so on. `name` stands for the folder in messages; of two files with one path the later
+    /// stays. Nothing is copied but small vectors.
+    ///
+    /// ```
+    /// use zoetrope::weights::Checkpoint;
+    ///
+    /// # static INDEX: &[u8] = br#"{"_class_name": "WanPipeline"}"#; // include_bytes!("tiny/model_index.json")
+    /// let refused = Checkpoint::from_memory("tiny", [("model_index.json", INDEX)]).unwrap_err();
+    /// assert!(refused.to_string().contains("tiny/model_index.json, scheduler: is missing"));
+    /// ```
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_memory<P: AsRef<Path>, B: Into<Bytes>>(
+        name: impl Into<PathBuf>,
+        files: impl IntoIterator<Item = (P, B)>,
+    ) -> Result<Self> {
+        let folder = name.into();
+        let files = files.into_iter().map(|(path, bytes)| (folder.join(path), bytes.into())).collect();
+        Self::new(folder, Files::Memory(Arc::new(files)))
+    }
+
+    fn new(folder: PathBuf, files: Files) -> Result<Self> {
+        let path = folder.join("model_index.json");
+        if !files.is_there(&path) {
+            return Err(Error::file(&folder, not_diffusers(&files.list(&folder)?)));
+        }
+        let index = json::object(&files.read(&path, json::MAX_CONFIG)?, &path)?;
+        check_index(&path, &index)?;
+        Ok(Self { folder, files, index: Arc::new(index), hashed: Arc::default() })
+    }
+
+    /// The folder that was opened, or the name in its place.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -79,8 +99,8 @@ impl Checkpoint {
     /// [`Error::Io`] when a file cannot be read; [`Error::Checkpoint`] naming file and tensor when one is damaged,
     /// missing, misshapen or not of this configuration.
     pub fn component(&self, name: &str, table: &NameTable) -> Result<(Weights, Vec<Warning>)> {
-        let located = component::locate(&self.component_folder(name)?)?;
-        Weights::new(Component::open(located, self.mapping)?).checked(table)
+        let located = component::locate(&self.component_folder(name)?, &self.files)?;
+        Weights::new(Component::open(located, &self.files)?).checked(table)
     }
 
     /// The configuration file of a component.
@@ -95,8 +115,38 @@ impl Checkpoint {
     /// [`Error::Io`] when the file is not there, [`Error::Checkpoint`] when it is not JSON, [`Error::Config`] naming
     /// the key whose value is not of its type.
     pub fn config<T: DeserializeOwned>(&self, component: &str) -> Result<T> {
-        self.component_folder(component)?;
-        json::read_config(&self.config_path(component))
+        let path = self.config_path(component);
+        json::config(self.object(&path)?, &path)
+    }
+
+    /// The object in a configuration file.
+    pub(crate) fn object(&self, path: &Path) -> Result<Map<String, Value>> {
+        json::object(&self.read(path, json::MAX_CONFIG)?, path)
+    }
+
+    /// All bytes of a file that may have at most `limit` of them.
+    pub(crate) fn read(&self, path: &Path, limit: u64) -> Result<Cow<'_, [u8]>> {
+        self.files.read(path, limit)
+    }
+
+    /// Checks that the configuration of every component is there.
+    pub(crate) fn check_complete(&self) -> Result<()> {
+        for component in ["scheduler", "text_encoder", "transformer", "vae"] {
+            let file = self.config_path(component);
+            if !self.files.is_there(&file) {
+                return Err(Error::file(&file, "is missing; the checkpoint is not complete, fetch it again"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The object of a JSON file beside `model_index.json`, and the file's path; `None` if there is no such file.
+    pub(crate) fn optional_object(&self, name: &str) -> Result<Option<(PathBuf, Map<String, Value>)>> {
+        let file = self.folder.join(name);
+        if !self.files.is_there(&file) {
+            return Ok(None);
+        }
+        self.object(&file).map(|object| Some((file, object)))
     }
 
     /// The file that describes the tokenizer.
@@ -105,23 +155,40 @@ impl Checkpoint {
     /// [`Error::Tokenizer`] when the folder has none.
     pub fn tokenizer_path(&self) -> Result<PathBuf> {
         let file = self.folder.join("tokenizer").join("tokenizer.json");
-        if file.is_file() {
+        if self.files.is_file(&file) {
             return Ok(file);
         }
         let why = "is missing; save the tokenizer as T5TokenizerFast, which writes it, or fetch the checkpoint again";
         Err(Error::Tokenizer { file, why: why.to_owned() })
     }
 
-    /// A hash of what the checkpoint is, quickly: the small files, and of each safetensors file the header and the
-    /// size. It tells checkpoints apart, not a bit that has flipped in a tensor. SHA-256 in hex.
+    /// A hash of what the checkpoint's models are, quickly: the small files, and of each safetensors file size, header and
+    /// 4 KiB from the middle of every tensor (all of a smaller one); a few megabytes of Wan's fifteen gigabytes.
+    ///
+    /// It tells checkpoints apart, those that were trained further too; not a bit that has flipped. `zoetrope.json` does not
+    /// count: a request spells out what is taken from it. SHA-256 in hex.
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Checkpoint`] when a file cannot be read or its header is damaged.
     pub fn fingerprint(&self) -> Result<String> {
-        hash::quick(&self.parts()?)
+        hash::quick(&self.files, &self.parts()?, false)
     }
 
-    /// A hash of every byte that the engine reads of the checkpoint, which takes as long as reading it. Kept as long as
+    /// A hash of one component with weights (`text_encoder`, `transformer`, `vae`), quickly: for caches of what it
+    /// computes.
+    ///
+    /// It covers what [`fingerprint`](Self::fingerprint) covers and the time of the last change of each safetensors file. So
+    /// it changes whenever weights are written to; also when a file is copied without its time. Of a checkpoint in memory it covers every byte. SHA-256 in hex.
+    ///
+    /// # Errors
+    /// As [`fingerprint`](Self::fingerprint).
+    pub fn component_fingerprint(&self, component: &str) -> Result<String> {
+        let mut parts = Vec::new();
+        self.component_parts(component, &mut parts)?;
+        hash::quick(&self.files, &parts, true)
+    }
+
+    /// A hash of every byte that the engine reads of the checkpoint's models, which takes as long as reading it. Kept as long as
     /// sizes and times of the files stay the same. SHA-256 in hex.
     ///
     /// # Errors
@@ -132,43 +199,47 @@ impl Checkpoint {
         if let Some(known) = hashed.as_ref().filter(|known| known.parts == parts) {
             return Ok(known.hash.clone());
         }
-        let hash = hash::full(&parts)?;
+        let hash = hash::full(&self.files, &parts)?;
         Ok(hashed.insert(Hashed { parts, hash }).hash.clone())
     }
 
     /// All files that are read, in a fixed order.
     fn parts(&self) -> Result<Vec<Part>> {
-        let mut parts = vec![Part::small(&self.folder, "model_index.json".into())?];
-        for (component, _, config) in COMPONENTS {
-            let folder = self.component_folder(component)?;
-            match component {
-                "tokenizer" => {
-                    // Without it ids can still be passed in.
-                    if folder.join("tokenizer.json").is_file() {
-                        parts.push(Part::small(&self.folder, "tokenizer/tokenizer.json".into())?);
-                    }
-                }
-                _ => parts.push(Part::small(&self.folder, format!("{component}/{config}"))?),
-            }
-            if matches!(component, "text_encoder" | "transformer" | "vae") {
-                let located = component::locate(&folder)?;
-                let within = |path: &Path| {
-                    format!("{component}/{}", path.strip_prefix(&folder).unwrap_or(path).to_string_lossy())
-                };
-                if let Some(index) = &located.index {
-                    parts.push(Part::small(&self.folder, within(index))?);
-                }
-                for (path, _) in &located.files {
-                    parts.push(Part::tensors(&self.folder, within(path))?);
-                }
-            }
+        let mut parts = vec![Part::small(&self.files, &self.folder, "model_index.json".into())?];
+        for (component, ..) in COMPONENTS {
+            self.component_parts(component, &mut parts)?;
         }
         Ok(parts)
     }
 
+    /// The files of one component.
+    fn component_parts(&self, component: &str, parts: &mut Vec<Part>) -> Result<()> {
+        let folder = self.component_folder(component)?;
+        if component == "tokenizer" {
+            // Without it ids can still be passed in.
+            if self.files.is_file(&folder.join("tokenizer.json")) {
+                parts.push(Part::small(&self.files, &self.folder, "tokenizer/tokenizer.json".into())?);
+            }
+            return Ok(());
+        }
+        let within =
+            |path: &Path| format!("{component}/{}", path.strip_prefix(&folder).unwrap_or(path).to_string_lossy());
+        parts.push(Part::small(&self.files, &self.folder, within(&self.config_path(component)))?);
+        if component != "scheduler" {
+            let located = component::locate(&folder, &self.files)?;
+            if let Some(index) = &located.index {
+                parts.push(Part::small(&self.files, &self.folder, within(index))?);
+            }
+            for (path, _) in &located.files {
+                parts.push(Part::tensors(&self.files, &self.folder, within(path))?);
+            }
+        }
+        Ok(())
+    }
+
     fn component_folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.join(name);
-        if folder.is_dir() {
+        if self.files.is_folder(&folder) {
             return Ok(folder);
         }
         Err(Error::file(
@@ -176,74 +247,4 @@ impl Checkpoint {
             "is not there, or not a folder; model_index.json names it, fetch the checkpoint again",
         ))
     }
-}
-
-/// Checks the pipeline's class, its components' classes and the options that change what is computed.
-fn check_index(path: &Path, index: &Map<String, Value>) -> Result<()> {
-    let fail = |key: &str, why: String| Err(Error::config(path, key, why));
-    match index.get("_class_name") {
-        Some(Value::String(class)) if class == "WanPipeline" => {}
-        Some(class) => {
-            return fail(
-                "_class_name",
-                format!("only WanPipeline (text to video) is supported, found {}", json::short(class)),
-            );
-        }
-        None => return fail("_class_name", "is missing, expected WanPipeline".to_owned()),
-    }
-    for (component, classes, _) in COMPONENTS {
-        let Some(entry) = index.get(component) else {
-            return fail(component, format!("is missing, expected a component of class {}", classes[0]));
-        };
-        let class = entry.get(1).and_then(Value::as_str);
-        if !class.is_some_and(|class| classes.contains(&class)) {
-            let why =
-                format!("expected [library, class] with class {}, found {}", classes.join(" or "), json::short(entry));
-            return fail(component, why);
-        }
-    }
-    let unset = |value: &Value| match value {
-        Value::Null => true,
-        Value::Array(pair) => pair.iter().all(Value::is_null),
-        _ => false,
-    };
-    if let Some(other) = index.get("transformer_2").filter(|value| !unset(value)) {
-        return fail(
-            "transformer_2",
-            format!("a second transformer (Wan2.2) is not supported yet, found {}", json::short(other)),
-        );
-    }
-    if let Some(ratio) = index.get("boundary_ratio").filter(|value| !value.is_null()) {
-        return fail(
-            "boundary_ratio",
-            format!("two transformers (Wan2.2) are not supported yet, found {}", json::short(ratio)),
-        );
-    }
-    if let Some(flag) = index.get("expand_timesteps").filter(|value| !matches!(value, Value::Null | Value::Bool(false)))
-    {
-        return fail(
-            "expand_timesteps",
-            format!("a time for each token (Wan2.2 TI2V) is not supported yet, found {}", json::short(flag)),
-        );
-    }
-    Ok(())
-}
-
-/// What to say of a folder without `model_index.json`.
-fn not_diffusers(found: &[String]) -> String {
-    let has = |names: &[&str]| found.iter().any(|name| names.contains(&name.as_str()));
-    let ends = |ending: &str| found.iter().any(|name| name.ends_with(ending));
-    let advice = if has(&["transformer", "vae", "text_encoder"]) {
-        "the components are there, but the index is not: fetch it"
-    } else if has(&["config.json"]) {
-        "this looks like one component: give the folder above it"
-    } else if has(&["Wan2.1_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth"]) || ends(".pth") {
-        "this looks like Wan's own layout, with pickle files that are refused: fetch the repository whose name ends in -Diffusers"
-    } else {
-        "expected model_index.json and the folders scheduler, text_encoder, tokenizer, transformer, vae"
-    };
-    format!(
-        "is not a checkpoint in the diffusers layout, it has no model_index.json; {advice}; found {}",
-        component::some(found)
-    )
 }

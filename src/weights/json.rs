@@ -12,34 +12,42 @@ use super::shown;
 use crate::error::{Error, Result};
 
 /// Configurations are a few kilobytes.
-const MAX_CONFIG: u64 = 1 << 20;
+pub(super) const MAX_CONFIG: u64 = 1 << 20;
 /// An index has a line of some hundred bytes for each tensor.
-const MAX_INDEX: u64 = 10 << 20;
+pub(super) const MAX_INDEX: u64 = 10 << 20;
 
-/// The text of a file of at most `limit` bytes.
-fn text(path: &Path, limit: u64) -> Result<String> {
-    let bytes = read_regular(path, limit)?;
+/// A file's bytes as text.
+fn text<'a>(bytes: &'a [u8], path: &Path) -> Result<&'a str> {
     if bytes.is_empty() {
         return Err(Error::file(path, "is empty"));
     }
-    String::from_utf8(bytes).map_err(|e| Error::file(path, format!("is not UTF-8: {}", e.utf8_error())))
+    str::from_utf8(bytes).map_err(|e| Error::file(path, format!("is not UTF-8: {e}")))
 }
 
 fn not_json(path: &Path) -> impl FnOnce(serde_json::Error) -> Error {
     move |e| Error::file(path, format!("is not the JSON that is expected: {}", shown(&e.to_string())))
 }
 
-/// An object of a configuration file.
+/// An object of a configuration file on disk.
 pub(crate) fn read_object(path: &Path) -> Result<Map<String, Value>> {
-    match serde_json::from_str(&text(path, MAX_CONFIG)?).map_err(not_json(path))? {
+    object(&read_regular(path, MAX_CONFIG)?, path)
+}
+
+/// An object from the bytes of a configuration file.
+pub(super) fn object(bytes: &[u8], path: &Path) -> Result<Map<String, Value>> {
+    match serde_json::from_str(text(bytes, path)?).map_err(not_json(path))? {
         Value::Object(object) => Ok(object),
         _ => Err(Error::file(path, "is not a JSON object")),
     }
 }
 
-/// A configuration. Its type must have a default for every key: that is how the key at fault is found.
+/// A configuration on disk.
 pub(crate) fn read_config<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let object = read_object(path)?;
+    config(read_object(path)?, path)
+}
+
+/// A configuration. Its type must have a default for every key: that is how the key at fault is found.
+pub(super) fn config<T: DeserializeOwned>(object: Map<String, Value>, path: &Path) -> Result<T> {
     T::deserialize(&Value::Object(object.clone())).map_err(|whole| {
         for (key, value) in object {
             let alone = Value::Object(Map::from_iter([(key.clone(), value.clone())]));
@@ -56,8 +64,8 @@ pub(crate) fn read_config<T: DeserializeOwned>(path: &Path) -> Result<T> {
 }
 
 /// An index of shards.
-pub(super) fn read_index<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    serde_json::from_str(&text(path, MAX_INDEX)?).map_err(not_json(path))
+pub(super) fn index<T: DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<T> {
+    serde_json::from_str(text(bytes, path)?).map_err(not_json(path))
 }
 
 /// A value as a message shows it.

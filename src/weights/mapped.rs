@@ -1,4 +1,4 @@
-//! A file of tensors on disk: mapped into memory, or read piece by piece.
+//! A file of tensors: mapped into memory, read piece by piece, or in memory already.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use memmap2::{Mmap, MmapOptions};
 
+use super::bytes::Bytes;
 use crate::error::{Error, Result};
 
 /// How the bytes of a checkpoint come into memory.
@@ -23,7 +24,7 @@ pub enum Mapping {
     Read,
 }
 
-/// Size and time of a file: what tells that somebody wrote to it.
+/// Size and time of a file: what tells that somebody wrote to it. Bytes in memory have no time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     len: u64,
@@ -35,6 +36,14 @@ impl Stamp {
         self.len
     }
 
+    /// When the file was written to last, in nanoseconds from 1970, as far as the system says.
+    pub(super) fn nanoseconds(self) -> Option<i128> {
+        self.modified.map(|time| match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => after.as_nanos() as i128,
+            Err(before) => -(before.duration().as_nanos() as i128),
+        })
+    }
+
     fn of(file: &File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         Ok(Self { len: metadata.len(), modified: metadata.modified().ok() })
@@ -44,9 +53,14 @@ impl Stamp {
 /// One open file of tensors.
 pub(super) struct DataFile {
     path: PathBuf,
-    file: Mutex<File>,
     stamp: Stamp,
-    map: Option<Mmap>,
+    content: Content,
+}
+
+enum Content {
+    File(Mutex<File>),
+    Map(Mutex<File>, Mmap),
+    Memory(Bytes),
 }
 
 impl DataFile {
@@ -54,16 +68,24 @@ impl DataFile {
     pub(super) fn open(path: &Path, mapping: Mapping) -> Result<Self> {
         let file = open_regular(path)?;
         let stamp = Stamp::of(&file).map_err(Error::io("examine", path))?;
-        if stamp.len == 0 {
-            return Err(Error::file(path, "is empty; its download or copy did not finish, fetch it again"));
-        }
-        let map = match mapping {
-            Mapping::Map => Some(map_all(&file, stamp.len).map_err(Error::io("map", path))?),
-            Mapping::Read => None,
+        check_not_empty(path, stamp)?;
+        let content = match mapping {
+            Mapping::Map => {
+                let map = map_all(&file, stamp.len).map_err(Error::io("map", path))?;
+                Content::Map(Mutex::new(file), map)
+            }
+            Mapping::Read => Content::File(Mutex::new(file)),
         };
-        let opened = Self { path: path.to_owned(), file: Mutex::new(file), stamp, map };
+        let opened = Self { path: path.to_owned(), stamp, content };
         opened.check_unchanged()?;
         Ok(opened)
+    }
+
+    /// Bytes that stand for a file; `path` is what messages name.
+    pub(super) fn in_memory(path: &Path, bytes: Bytes) -> Result<Self> {
+        let stamp = Stamp { len: bytes.len() as u64, modified: None };
+        check_not_empty(path, stamp)?;
+        Ok(Self { path: path.to_owned(), stamp, content: Content::Memory(bytes) })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -87,8 +109,15 @@ impl DataFile {
         let len = usize::try_from(end.saturating_sub(start)).map_err(|_| Error::io("read", &self.path)(too_large()))?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(len).map_err(|_| Error::io("read", &self.path)(too_large()))?;
+        let file = match &self.content {
+            Content::File(file) | Content::Map(file, _) => file,
+            Content::Memory(all) => {
+                bytes.extend_from_slice(&all.as_slice()[start as usize..][..len]);
+                return Ok(bytes);
+            }
+        };
         bytes.resize(len, 0);
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
         file.seek(SeekFrom::Start(start)).and_then(|_| file.read_exact(&mut bytes)).map_err(|e| match e.kind() {
             io::ErrorKind::UnexpectedEof => self.changed("became shorter"),
             _ => Error::io("read", &self.path)(e),
@@ -96,12 +125,45 @@ impl DataFile {
         Ok(bytes)
     }
 
+    /// The bytes in `range`, which has been held against [`Self::len`], copied only if they are neither mapped nor in
+    /// memory.
+    pub(super) fn bytes(self: &Arc<Self>, range: Range<usize>) -> Result<Bytes> {
+        match &self.content {
+            Content::Map(..) => Ok(Bytes::mapped(Arc::clone(self), range)),
+            Content::Memory(bytes) => Ok(bytes.narrow(range)),
+            Content::File(_) => {
+                let bytes = self.read(range.start as u64..range.end as u64)?;
+                self.check_unchanged()?;
+                Ok(bytes.into())
+            }
+        }
+    }
+
+    /// All bytes of a mapped file.
+    pub(super) fn mapped(&self) -> &[u8] {
+        match &self.content {
+            Content::Map(_, map) => map,
+            Content::File(_) | Content::Memory(_) => &[],
+        }
+    }
+
+    /// Whether the file can change what [`Self::bytes`] gave.
+    pub(super) fn is_mapped(&self) -> bool {
+        matches!(self.content, Content::Map(..))
+    }
+
+    /// Whether [`Self::bytes`] copies.
+    pub(super) fn copies(&self) -> bool {
+        matches!(self.content, Content::File(_))
+    }
+
     /// Holds the open file's size and time against what they were when it was opened.
     ///
     /// The file that is examined is the one that was mapped: replacing it under its name (write elsewhere, then
     /// rename) leaves the mapped bytes alone and is no error.
     pub(super) fn check_unchanged(&self) -> Result<()> {
-        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Content::File(file) | Content::Map(file, _)) = &self.content else { return Ok(()) };
+        let file = file.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Stamp::of(&file).map_err(Error::io("examine", &self.path))?;
         if now.len != self.stamp.len {
             return Err(self.changed(&format!("had {} bytes when it was opened and has {}", self.stamp.len, now.len)));
@@ -114,6 +176,14 @@ impl DataFile {
 
     fn changed(&self, how: &str) -> Error {
         Error::file(&self.path, format!("{how}; leave a checkpoint alone while it is in use, or pass --no-mmap"))
+    }
+}
+
+/// An empty file holds no tensors, whatever it is.
+fn check_not_empty(path: &Path, stamp: Stamp) -> Result<()> {
+    match stamp.len {
+        0 => Err(Error::file(path, "is empty; its download or copy did not finish, fetch it again")),
+        _ => Ok(()),
     }
 }
 
@@ -133,10 +203,16 @@ pub(super) fn open_regular(path: &Path) -> Result<File> {
 pub(crate) fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = open_regular(path)?.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
-    if read as u64 > limit {
+    check_length(path, read as u64, limit)?;
+    Ok(bytes)
+}
+
+/// Refuses a file that is longer than its kind may be.
+pub(super) fn check_length(path: &Path, len: u64, limit: u64) -> Result<()> {
+    if len > limit {
         return Err(Error::file(path, format!("is longer than the {limit} bytes that such a file may have")));
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Maps the first `len` bytes of a file.
@@ -150,43 +226,4 @@ fn map_all(file: &File, len: u64) -> io::Result<Mmap> {
     // that writes to the file, or cuts it short, between such a check and the access. Then the numbers are wrong, or the
     // system ends this process with SIGBUS. `Mapping::Read` is for files that are not safe from that.
     unsafe { MmapOptions::new().len(len).map(file) }
-}
-
-/// The bytes of one tensor, or of some of its rows.
-#[derive(Clone)]
-pub(super) struct Bytes {
-    source: Source,
-    range: Range<usize>,
-}
-
-#[derive(Clone)]
-enum Source {
-    Mapped(Arc<DataFile>),
-    Owned(Arc<Vec<u8>>),
-}
-
-impl Bytes {
-    /// A range of a mapped file, which has been checked against its length.
-    pub(super) fn mapped(file: Arc<DataFile>, range: Range<usize>) -> Self {
-        Self { source: Source::Mapped(file), range }
-    }
-
-    /// Bytes of our own.
-    pub(super) fn owned(bytes: Vec<u8>) -> Self {
-        Self { range: 0..bytes.len(), source: Source::Owned(Arc::new(bytes)) }
-    }
-
-    pub(super) fn as_slice(&self) -> &[u8] {
-        let all = match &self.source {
-            Source::Mapped(file) => file.map.as_deref().unwrap_or_default(),
-            Source::Owned(bytes) => bytes,
-        };
-        &all[self.range.clone()]
-    }
-
-    /// The part `range` of these bytes, within them.
-    pub(super) fn narrow(&self, range: Range<usize>) -> Self {
-        let start = self.range.start;
-        Self { source: self.source.clone(), range: start + range.start..start + range.end }
-    }
 }

@@ -1,29 +1,36 @@
-//! Checkpoints: folders in the diffusers layout, safetensors files, and the tensors in them.
+//! Checkpoints: folders in the diffusers layout, safetensors files, both on disk or in memory, and the tensors in them.
 //!
 //! Everything here treats files as hostile: no input makes it panic, allocate more than a small multiple of what the
 //! file itself takes, or leave the checkpoint's folder (links are followed: a hub's cache is made of them).
 
+mod bytes;
 mod component;
+mod files;
 mod folder;
 mod hash;
 mod header;
+mod index;
 pub(crate) mod json;
 mod mapped;
 mod names;
 mod weight;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::{Display, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use bytes::Bytes;
 use component::Component;
+use files::Files;
 pub use folder::Checkpoint;
 pub use mapped::Mapping;
 pub(crate) use mapped::read_regular;
 pub use names::{NameTable, Warning};
 pub use weight::Weight;
 
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 
@@ -34,6 +41,8 @@ pub struct Weights {
     component: Arc<Component>,
     aliases: Arc<HashMap<String, String>>,
     scope: String,
+    /// Where the bytes of matrices are added up in place of being read.
+    counted: Option<Arc<AtomicU64>>,
 }
 
 impl Weights {
@@ -42,7 +51,17 @@ impl Weights {
     /// # Errors
     /// [`Error::Io`] when the file cannot be read, [`Error::Checkpoint`] when it is damaged.
     pub fn open(path: &Path, mapping: Mapping) -> Result<Self> {
-        Component::open(component::single(path.to_owned()), mapping).map(Self::new)
+        Component::open(component::single(path.to_owned()), &Files::Disk(mapping)).map(Self::new)
+    }
+
+    /// The tensors of a safetensors file in memory, which is not copied; `name` is what messages call it.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when it is damaged.
+    pub fn from_bytes(name: impl Into<PathBuf>, bytes: impl Into<Bytes>) -> Result<Self> {
+        let name = name.into();
+        let files = Files::Memory(Arc::new(BTreeMap::from([(name.clone(), bytes.into())])));
+        Component::open(component::single(name), &files).map(Self::new)
     }
 
     /// Tensors that are in memory already, under their own names; of two with one name the later stays.
@@ -51,7 +70,7 @@ impl Weights {
     }
 
     fn new(component: Component) -> Self {
-        Self { component: Arc::new(component), aliases: Arc::default(), scope: String::new() }
+        Self { component: Arc::new(component), aliases: Arc::default(), scope: String::new(), counted: None }
     }
 
     /// Holds the tensors against a model's name table; from then on the table's names find what is stored under aliases.
@@ -74,6 +93,21 @@ impl Weights {
         // Writing to a string cannot fail.
         let _ = write!(below.scope, "{scope}");
         below
+    }
+
+    /// The weights as `device` needs them: without their bytes, which are not read then, if it only counts.
+    pub(crate) fn on(&self, device: &Device) -> Self {
+        Self { counted: device.counted_weights(), ..self.clone() }
+    }
+
+    /// Whether matrices are copied from their files, and neither mapped nor in memory already.
+    pub(crate) fn copies(&self) -> bool {
+        self.component.copies()
+    }
+
+    /// The scope that is seen: the name of a layer.
+    pub(crate) fn scope(&self) -> &str {
+        &self.scope
     }
 
     /// The full name of `name` in this scope.
@@ -99,7 +133,7 @@ impl Weights {
     /// # Errors
     /// [`Error::Checkpoint`] when it is missing, of a dtype that is not read, or of more than five axes.
     pub fn get(&self, name: &str) -> Result<Weight> {
-        self.component.load(self.stored(&self.full(name)))
+        self.component.load(self.stored(&self.full(name)), self.counted.is_none())
     }
 
     /// The tensor of this name and exactly these axis lengths, of any rank, in its stored bytes.
@@ -107,7 +141,11 @@ impl Weights {
     /// # Errors
     /// [`Error::Checkpoint`] with file, tensor, expected and found shape.
     pub fn matrix(&self, name: &str, dims: &[usize]) -> Result<Weight> {
-        self.fitting(name, dims, |found| found == dims)
+        let weight = self.fitting(name, dims, |found| found == dims)?;
+        if let Some(bytes) = &self.counted {
+            bytes.fetch_add((weight.shape().numel() * weight.dtype().size()) as u64, Ordering::Relaxed);
+        }
+        Ok(weight)
     }
 
     /// A vector, widened; axes of length one in its stored shape do not count: `[C, 1, 1, 1]` is a vector of `C`.
@@ -115,8 +153,7 @@ impl Weights {
     /// # Errors
     /// [`Error::Checkpoint`] with file, tensor, expected and found shape.
     pub fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>> {
-        let same = |found: &[usize]| names::same_but_ones(found, Shape::new(&[len]));
-        self.fitting(name, &[len], same).map(|weight| weight.to_vec())
+        self.flat(name, &[len]).map(|weight| weight.to_vec())
     }
 
     /// A table of `rows` vectors of `width`, widened, row-major; axes of length one in its stored shape do not count:
@@ -125,8 +162,12 @@ impl Weights {
     /// # Errors
     /// [`Error::Checkpoint`] with file, tensor, expected and found shape.
     pub fn table(&self, name: &str, rows: usize, width: usize) -> Result<Vec<f32>> {
-        let same = |found: &[usize]| names::same_but_ones(found, Shape::new(&[rows, width]));
-        self.fitting(name, &[rows, width], same).map(|weight| weight.to_vec())
+        self.flat(name, &[rows, width]).map(|weight| weight.to_vec())
+    }
+
+    /// The tensor of this name and these axis lengths, axes of length one in its stored shape not counting.
+    pub(crate) fn flat(&self, name: &str, dims: &[usize]) -> Result<Weight> {
+        self.fitting(name, dims, |found| names::same_but_ones(found, Shape::new(dims)))
     }
 
     fn fitting(&self, name: &str, dims: &[usize], fits: impl FnOnce(&[usize]) -> bool) -> Result<Weight> {
@@ -138,7 +179,7 @@ impl Weights {
         if !fits(found) {
             return Err(Error::tensor(file, stored, format!("expected {dims:?}, found {found:?}")));
         }
-        self.component.load(stored)
+        self.component.load(stored, self.counted.is_none())
     }
 
     /// Holds size and time of every mapped file against what was mapped; to be called before the weights of a block
@@ -152,7 +193,7 @@ impl Weights {
 }
 
 /// Text from a file as a message may show it: control characters escaped, cut at 120 characters.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars().take(120) {
         if c.is_control() {

@@ -25,6 +25,13 @@ pub enum Warning {
         /// The first few names, sorted.
         names: Vec<String>,
     },
+    /// Keys of a file that nothing here knows.
+    UnknownKeys {
+        /// The file.
+        file: PathBuf,
+        /// The keys, sorted.
+        keys: Vec<String>,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -34,6 +41,9 @@ impl fmt::Display for Warning {
                 let plural = if *count == 1 { "" } else { "s" };
                 let more = if *count > names.len() { ", …" } else { "" };
                 write!(f, "{}: {count} tensor{plural} not used: {}{more}", file.display(), names.join(", "))
+            }
+            Self::UnknownKeys { file, keys } => {
+                write!(f, "{}: keys that are not known and not used: {}", file.display(), keys.join(", "))
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use zoetrope_kernels::Stored;
 
-use super::mapped::Bytes;
+use super::bytes::Bytes;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::shape::Shape;
@@ -31,9 +31,9 @@ struct Origin {
 }
 
 impl Weight {
-    /// A tensor whose bytes have been checked to be `shape` of `dtype`.
+    /// A tensor whose bytes have been checked to be `shape` of `dtype`, or are left out.
     pub(super) fn new(name: String, file: Arc<Path>, dtype: DType, shape: Shape, bytes: Bytes) -> Self {
-        debug_assert_eq!(bytes.as_slice().len(), shape.numel() * dtype.size());
+        debug_assert!([0, shape.numel() * dtype.size()].contains(&bytes.as_slice().len()));
         Self { origin: Arc::new(Origin { name, file }), dtype, shape, bytes }
     }
 
@@ -41,15 +41,20 @@ impl Weight {
     ///
     /// # Errors
     /// [`Error::Checkpoint`] when `bytes` is not of the length that `dtype` and `shape` ask for.
-    pub fn from_bytes(name: impl Into<String>, dtype: DType, shape: impl Into<Shape>, bytes: Vec<u8>) -> Result<Self> {
-        let (name, shape) = (name.into(), shape.into());
+    pub fn from_bytes(
+        name: impl Into<String>,
+        dtype: DType,
+        shape: impl Into<Shape>,
+        bytes: impl Into<Bytes>,
+    ) -> Result<Self> {
+        let (name, shape, bytes) = (name.into(), shape.into(), bytes.into());
         let takes = shape.checked_numel().and_then(|numel| numel.checked_mul(dtype.size()));
         if takes != Some(bytes.len()) {
             let takes = takes.map_or_else(|| "more bytes than there are addresses".into(), |n| format!("{n} bytes"));
             let why = format!("{dtype} {shape} takes {takes}, {} were given", bytes.len());
             return Err(Error::tensor(Path::new(MEMORY), &name, why));
         }
-        Ok(Self::new(name, Path::new(MEMORY).into(), dtype, shape, Bytes::owned(bytes)))
+        Ok(Self::new(name, Path::new(MEMORY).into(), dtype, shape, bytes))
     }
 
     /// A tensor of our own in single precision.
@@ -59,8 +64,8 @@ impl Weight {
     pub fn from_f32(name: impl Into<String>, shape: impl Into<Shape>, values: Vec<f32>) -> Self {
         let shape = shape.into();
         assert_eq!(values.len(), shape.numel(), "a weight of shape {shape}");
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self::new(name.into(), Path::new(MEMORY).into(), DType::F32, shape, Bytes::owned(bytes))
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self::new(name.into(), Path::new(MEMORY).into(), DType::F32, shape, bytes.into())
     }
 
     /// The axis lengths.
@@ -126,7 +131,7 @@ impl Weight {
 
     /// A widened copy of all elements, for small vectors and tables.
     pub fn to_vec(&self) -> Vec<f32> {
-        let mut values = vec![0.0; self.shape.numel()];
+        let mut values = vec![0.0; self.bytes().len() / self.dtype.size()];
         self.stored().widen(0..values.len(), &mut values);
         values
     }

@@ -11,13 +11,15 @@ use crate::support::*;
 /// A damage, what is done to a tiny checkpoint, and what the message must contain.
 type Case = (&'static str, fn(&Temp), &'static [&'static str]);
 
-/// Opens the damaged checkpoint both ways and holds the messages against `expected`.
+/// Opens the damaged checkpoint on disk and in memory and holds the messages against `expected`.
 fn check(cases: &[Case]) {
     for (name, damage, expected) in cases {
         let folder = checkpoint();
         damage(&folder);
-        for mapping in [Mapping::Map, Mapping::Read] {
-            let Err(error) = open(&folder, mapping) else { panic!("{name}: opened") };
+        // Memory has no empty folders.
+        let memory = (!name.ends_with("a folder")).then(|| open_in_memory(&folder));
+        for opened in [Mapping::Map, Mapping::Read].map(|mapping| open(&folder, mapping)).into_iter().chain(memory) {
+            let Err(error) = opened else { panic!("{name}: opened") };
             assert!(
                 matches!(error, Error::Checkpoint { .. } | Error::Config { .. } | Error::Io { .. }),
                 "{name}: {error:?}"

@@ -8,6 +8,7 @@ use zoetrope::models::{umt5, wan, wan_vae};
 use zoetrope::weights::{Checkpoint, Mapping, NameTable, Weights};
 use zoetrope::{DType, Shape};
 
+use crate::checkpoints::files;
 use crate::support::*;
 
 #[test]
@@ -225,9 +226,11 @@ fn set_time(path: &std::path::Path, time: SystemTime) {
 }
 
 #[test]
-fn the_fingerprint_sees_headers_and_sizes_and_the_full_hash_sees_all() {
-    let folder = checkpoint();
-    let copy = checkpoint();
+fn the_fingerprint_sees_samples_and_the_full_hash_sees_all() {
+    let (folder, copy) = (checkpoint(), checkpoint());
+    for folder in [&folder, &copy] {
+        add_tensor(&folder.path(VAE), "encoder.z", "F32", &[10_000], 40_000);
+    }
     let open = |folder: &Temp| Checkpoint::open(&folder.path(""), Mapping::Map).unwrap();
     let (a, b) = (open(&folder), open(&copy));
     let (quick, full) = (a.fingerprint().unwrap(), a.full_hash().unwrap());
@@ -235,7 +238,7 @@ fn the_fingerprint_sees_headers_and_sizes_and_the_full_hash_sees_all() {
     assert_eq!((b.fingerprint().unwrap(), b.full_hash().unwrap()), (quick.clone(), full.clone()));
     assert_ne!(quick, full);
 
-    // One bit of data: only the full hash changes.
+    // One bit at the end of a large tensor: only the full hash changes.
     let mut bytes = fs::read(folder.path(VAE)).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(folder.path(VAE), bytes).unwrap();
@@ -243,19 +246,123 @@ fn the_fingerprint_sees_headers_and_sizes_and_the_full_hash_sees_all() {
     assert_eq!(a.fingerprint().unwrap(), quick);
     assert_ne!(a.full_hash().unwrap(), full);
 
-    // A tensor's name, a configuration's value, a shard instead of a file: both.
+    // A tensor's name, a configuration's value, a shard instead of a file, a bit in the middle: both.
     type Change = fn(&Temp);
-    let changes: [Change; 3] = [
+    let changes: [Change; 4] = [
         |folder| add_tensor(&folder.path(VAE), "encoder.x", "F32", &[1], 4),
         |folder| write_json(&folder.path("scheduler/scheduler_config.json"), &json!({ "flow_shift": 5.0 })),
         |folder| drop(shard(folder, TEXT)),
+        |folder| {
+            let mut bytes = fs::read(folder.path(VAE)).unwrap();
+            let middle = bytes.len() - 20_000;
+            bytes[middle] ^= 1;
+            fs::write(folder.path(VAE), bytes).unwrap();
+        },
     ];
     for change in changes {
         let changed = checkpoint();
+        add_tensor(&changed.path(VAE), "encoder.z", "F32", &[10_000], 40_000);
         change(&changed);
         assert_ne!(open(&changed).fingerprint().unwrap(), quick);
         assert_ne!(open(&changed).full_hash().unwrap(), full);
     }
+}
+
+/// A component's fingerprint sees new weights, whether or not the file's time tells of them, and nothing elsewhere.
+#[test]
+fn a_components_fingerprint_changes_with_its_weights() {
+    let folder = checkpoint();
+    let checkpoint = Checkpoint::open(&folder.path(""), Mapping::Map).unwrap();
+    let now = || checkpoint.component_fingerprint("text_encoder").unwrap();
+    let path = folder.path(TEXT);
+    let (start, bytes) = (now(), fs::read(&path).unwrap());
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    assert_eq!(start.len(), 64);
+
+    // All but the header is new; size and time are those of before.
+    let mut trained = bytes.clone();
+    let header = bytes.len() - split(&bytes).1.len();
+    trained[header..].iter_mut().for_each(|byte| *byte ^= 1);
+    fs::write(&path, &trained).unwrap();
+    set_time(&path, time);
+    let other = now();
+    assert_ne!(other, start);
+    fs::write(&path, &bytes).unwrap();
+    set_time(&path, time);
+    assert_eq!(now(), start);
+    // Written to, for all that one can see.
+    set_time(&path, time + Duration::from_nanos(1000));
+    assert_ne!(now(), start);
+    set_time(&path, time);
+    // Another component.
+    add_tensor(&folder.path(VAE), "encoder.x", "F32", &[1], 4);
+    assert_eq!(now(), start);
+    edit_json(&folder.path("text_encoder/config.json"), |config| config["num_heads"] = json!(4));
+    assert_ne!(now(), start);
+    assert!(checkpoint.component_fingerprint("image_encoder").is_err());
+}
+
+/// What is in memory is used there: no matrix is copied, and messages name the file that the bytes stand for.
+#[test]
+fn a_checkpoint_in_memory_is_used_in_place() {
+    let folder = checkpoint();
+    let on_disk = open(&folder, Mapping::Map).unwrap();
+    shard(&folder, TEXT);
+    let files = files(&folder.path("")).into_iter().map(|(path, bytes)| (path, &*bytes.leak()));
+    let files: Vec<(String, &'static [u8])> = files.collect();
+    let checkpoint = Checkpoint::from_memory("linked", files.clone()).unwrap();
+    let config = zoetrope::models::Configs::read(&checkpoint).unwrap().transformer;
+    let (weights, warnings) = checkpoint.component("transformer", &wan::name_table(&config)).unwrap();
+    assert!(warnings.is_empty());
+    let name = "blocks.0.ffn.net.2.weight";
+    let weight = weights.matrix(name, &[12, 14]).unwrap();
+    assert_eq!(weight.to_vec(), on_disk.transformer.get(name).unwrap().to_vec());
+    assert_eq!(weight.file(), std::path::Path::new("linked").join(TRANSFORMER));
+    let (_, linked) = files.iter().find(|(path, _)| path == TRANSFORMER).unwrap();
+    assert!(linked.as_ptr_range().contains(&weight.bytes().as_ptr()));
+    weights.check_unchanged().unwrap();
+    assert_eq!(checkpoint.folder(), std::path::Path::new("linked"));
+    assert!(checkpoint.tokenizer_path().unwrap().ends_with("linked/tokenizer/tokenizer.json"));
+
+    // The hashes are those of the folder, but for the one that reads a folder's times.
+    let opened = Checkpoint::open(&folder.path(""), Mapping::Read).unwrap();
+    assert_eq!(checkpoint.fingerprint().unwrap(), opened.fingerprint().unwrap());
+    assert_eq!(checkpoint.full_hash().unwrap(), opened.full_hash().unwrap());
+    let before = checkpoint.component_fingerprint("transformer").unwrap();
+    let changed = files.iter().map(|(path, bytes)| {
+        let mut bytes = bytes.to_vec();
+        if path == TRANSFORMER {
+            *bytes.last_mut().unwrap() ^= 1;
+        }
+        (path, bytes)
+    });
+    let changed = Checkpoint::from_memory("linked", changed).unwrap();
+    assert_ne!(changed.component_fingerprint("transformer").unwrap(), before);
+
+    // A file less, and one that is not a file there.
+    let without = |name: &'static str| files.iter().filter(move |(path, _)| path != name).cloned();
+    let error = Checkpoint::from_memory("linked", without("model_index.json")).unwrap_err().to_string();
+    assert!(error.contains("linked: is not a checkpoint in the diffusers layout"), "{error}");
+    let checkpoint = Checkpoint::from_memory("linked", without("vae/config.json")).unwrap();
+    let error = zoetrope::models::Configs::read(&checkpoint).unwrap_err().to_string();
+    assert!(error.contains("cannot open linked") && error.contains("not among the files in memory"), "{error}");
+    let nested = [("model_index.json/x", &b"{}"[..])];
+    let error = Checkpoint::from_memory("linked", nested).unwrap_err().to_string();
+    assert!(error.contains("model_index.json: is a folder where a file is expected"), "{error}");
+}
+
+#[test]
+fn one_file_in_memory_is_a_component() {
+    let folder = checkpoint();
+    let bytes: std::sync::Arc<[u8]> = fs::read(folder.path(VAE)).unwrap().into();
+    let weights = Weights::from_bytes("vae.safetensors", bytes.clone()).unwrap();
+    let gamma = weights.get("decoder.norm_out.gamma").unwrap();
+    assert!(bytes.as_ptr_range().contains(&gamma.bytes().as_ptr()));
+    assert_eq!(gamma.file(), std::path::Path::new("vae.safetensors"));
+    let error = Weights::from_bytes("vae.safetensors", &[1, 0, 0]).map(drop).unwrap_err().to_string();
+    assert!(error.contains("vae.safetensors: is 3 bytes long, too short"), "{error}");
+    let error = Weights::from_bytes("vae.safetensors", Vec::new()).map(drop).unwrap_err().to_string();
+    assert!(error.contains("vae.safetensors: is empty"), "{error}");
 }
 
 /// The full hash is not worked out again while sizes and times of the files stay.

@@ -131,13 +131,13 @@ fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
     }
 }
 
-/// Opens the bytes both ways, reads whatever is there, and compares with the format's own crate.
+/// Opens the bytes from disk and from memory, reads whatever is there, and compares with the format's own crate.
 fn examine(folder: &Temp, bytes: &[u8]) {
     let path = folder.path("m.safetensors");
     fs::write(&path, bytes).unwrap();
     let theirs = SafeTensors::deserialize(bytes);
-    for mapping in [Mapping::Map, Mapping::Read] {
-        let ours = Weights::open(&path, mapping);
+    let memory = Weights::from_bytes("m.safetensors", bytes.to_vec());
+    for ours in [Mapping::Map, Mapping::Read].map(|mapping| Weights::open(&path, mapping)).into_iter().chain([memory]) {
         match (&ours, &theirs) {
             (Ok(ours), Ok(theirs)) => {
                 for (name, view) in theirs.tensors() {

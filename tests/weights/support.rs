@@ -11,6 +11,8 @@ use zoetrope::models::{Configs, umt5, wan, wan_vae};
 use zoetrope::weights::{Checkpoint, Mapping, Warning, Weights};
 use zoetrope::{Result, Shape};
 
+use crate::checkpoints::in_memory;
+
 /// A folder that is removed when it goes out of scope.
 pub struct Temp(PathBuf);
 
@@ -119,8 +121,16 @@ pub struct Opened {
 
 /// Opens everything that a run opens.
 pub fn open(folder: &Temp, mapping: Mapping) -> Result<Opened> {
-    let checkpoint = Checkpoint::open(&folder.0, mapping)?;
-    let configs = Configs::read(&checkpoint)?;
+    open_checkpoint(&Checkpoint::open(&folder.0, mapping)?)
+}
+
+/// The same of the folder's files in memory.
+pub fn open_in_memory(folder: &Temp) -> Result<Opened> {
+    open_checkpoint(&in_memory(&folder.0)?)
+}
+
+fn open_checkpoint(checkpoint: &Checkpoint) -> Result<Opened> {
+    let configs = Configs::read(checkpoint)?;
     let (text, mut warnings) = checkpoint.component("text_encoder", &umt5::name_table(&configs.text_encoder))?;
     let (transformer, more) = checkpoint.component("transformer", &wan::name_table(&configs.transformer))?;
     warnings.extend(more);

@@ -90,6 +90,7 @@ impl Simd for Avx2 {
     type V = F32x16;
     // Twelve registers of sums, two of the right panel and one of the left.
     const TILE: [usize; 2] = [6, 1];
+    const REGISTERS: usize = 8;
 
     #[inline(always)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {

@@ -96,6 +96,7 @@ impl Simd for Avx512 {
     type V = F32x16;
     // Twenty-four registers of sums, two of the right panel and one of the left.
     const TILE: [usize; 2] = [12, 2];
+    const REGISTERS: usize = 32;
 
     #[inline(always)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {

@@ -15,6 +15,7 @@ const WHOLE_TILE: bool = cfg!(any(target_arch = "aarch64", target_feature = "avx
 impl Simd for Portable {
     type V = f32x16;
     const TILE: [usize; 2] = [6, 1];
+    const REGISTERS: usize = if cfg!(target_arch = "aarch64") { 8 } else { 4 };
 
     #[inline(always)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {

@@ -71,14 +71,14 @@ pub(crate) enum After<'a> {
 
 /// Fills `out: [rows, n]` with the product and what follows it.
 pub(crate) fn product<L: Left>(exec: Exec, left: &L, rows: usize, weights: Weights, out: &mut [f32]) {
-    let (tall, n) = (rows.div_ceil(most_rows(exec.level)), weights.n);
+    let n = weights.n;
     if rows == 0 || n == 0 {
         return;
     }
     if n <= narrow::COLUMNS {
         return narrow::product(exec, left, rows, weights, out);
     }
-    let height = rows.div_ceil(tall).next_multiple_of(MR);
+    let (tall, height) = (rows.div_ceil(most_rows(exec.level)), height(rows, most_rows(exec.level)));
     let across = n.div_ceil(COLUMNS).max(TASKS.div_ceil(tall).min(n.div_ceil(3 * NR)));
     let width = n.div_ceil(across).next_multiple_of(NR);
     Blocks::new(out, rows, n, n, [height, width]).for_each(|block| {
@@ -88,7 +88,7 @@ pub(crate) fn product<L: Left>(exec: Exec, left: &L, rows: usize, weights: Weigh
         let taps: Vec<usize> =
             (0..left.taps()).filter(|&tap| left.touches(block.row..block.row + block.rows, tap)).collect();
         let depth = Depth::new(left.channels(), taps.len());
-        scratch::with(depth.most * (block.rows + NR), |memory| {
+        scratch::with(depth.numbers(block.rows), |memory| {
             for_storage!(weights.w, |bytes, T| {
                 exec.run(Task::<L, T> {
                     exec,
@@ -106,6 +106,26 @@ pub(crate) fn product<L: Left>(exec: Exec, left: &L, rows: usize, weights: Weigh
     });
 }
 
+/// Bytes of working memory that [`product`] keeps on each thread, at most and on any level, with a left operand of so
+/// many channels and taps.
+pub(crate) fn scratch_bytes(rows: usize, channels: usize, taps: usize, n: usize) -> usize {
+    if rows == 0 || n == 0 {
+        return 0;
+    }
+    if n <= narrow::COLUMNS {
+        return scratch::bytes(narrow::numbers(channels, taps));
+    }
+    // Fewer taps may come with more channels at a time.
+    let rows = height(rows, most_rows(Level::Avx512)).min(rows);
+    let most = (0..=taps).map(|taps| Depth::new(channels, taps).numbers(rows)).max();
+    scratch::bytes(most.unwrap_or(0))
+}
+
+/// Rows of a task: equal runs but for the last.
+fn height(rows: usize, most: usize) -> usize {
+    rows.div_ceil(rows.div_ceil(most)).next_multiple_of(MR)
+}
+
 /// How the sum is cut.
 #[derive(Clone, Copy)]
 struct Depth {
@@ -120,6 +140,11 @@ impl Depth {
         let most = (DEPTH / taps.max(1) / RUN * RUN).max(RUN);
         let each = channels.div_ceil(channels.div_ceil(most).max(1)).next_multiple_of(RUN).min(channels);
         Self { channels: each.max(1), most: (each * taps).next_multiple_of(LANES) }
+    }
+
+    /// Numbers of working memory of a task of so many rows: left panels and one right panel.
+    fn numbers(self, rows: usize) -> usize {
+        self.most * (rows + NR)
     }
 }
 

@@ -115,6 +115,11 @@ fn layer(
     }
 }
 
+/// Bytes of working memory that [`linear`] keeps on each thread, at most.
+pub fn linear_scratch(rows: usize, k: usize, n: usize) -> usize {
+    if rows <= skinny::ROWS { 0 } else { driver::scratch_bytes(rows, k, 1, n) }
+}
+
 /// A row-major matrix as the left operand.
 struct Matrix<'a> {
     x: &'a [f32],

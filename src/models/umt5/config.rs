@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::models::check::{Check, LAYERS, WIDTH};
 use crate::weights::json;
 
@@ -32,6 +32,7 @@ pub struct Config {
     pub relative_attention_max_distance: usize,
     /// Added under the root of the RMS norms.
     pub layer_norm_epsilon: f32,
+    eos_token_id: Option<u32>,
     feed_forward_proj: String,
     // Written next to feed_forward_proj; they win over it in transformers.
     dense_act_fn: Option<Value>,
@@ -51,6 +52,7 @@ impl Default for Config {
             relative_attention_num_buckets: 32,
             relative_attention_max_distance: 128,
             layer_norm_epsilon: 1e-6,
+            eos_token_id: Some(1),
             feed_forward_proj: "gated-gelu".to_owned(),
             dense_act_fn: None,
             is_gated_act: None,
@@ -75,6 +77,31 @@ impl Config {
         self.num_heads * self.d_kv
     }
 
+    /// The token that ends every prompt, and is all of an empty one.
+    pub fn end_token(&self) -> u32 {
+        self.eos_token_id.unwrap_or(1)
+    }
+
+    /// Checks that there are ids and that all lie within the vocabulary; `what` is what an error names.
+    ///
+    /// # Errors
+    /// [`Error::Request`].
+    pub(crate) fn check_ids(&self, what: &'static str, ids: &[u32]) -> Result<()> {
+        let vocabulary = self.vocab_size;
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
+            let why = format!(
+                "token id {id} is outside the text encoder's vocabulary of {vocabulary}; tokenizer and text encoder do \
+                 not belong together"
+            );
+            return Err(Error::Request { what, why });
+        }
+        if ids.is_empty() {
+            let why = format!("no token id is given; an empty prompt is the end token {} alone", self.end_token());
+            return Err(Error::Request { what, why });
+        }
+        Ok(())
+    }
+
     /// Checks all values; `file` is what errors name.
     ///
     /// # Errors
@@ -83,6 +110,7 @@ impl Config {
         let check = Check { file };
         check.class("model_type", self.model_type.as_ref(), "umt5")?;
         check.within("vocab_size", self.vocab_size, 1..=1 << 24)?;
+        check.within("eos_token_id", self.end_token() as usize, 0..=self.vocab_size - 1)?;
         check.within("d_model", self.d_model, WIDTH)?;
         check.within("d_kv", self.d_kv, WIDTH)?;
         check.within("d_ff", self.d_ff, 1..=1 << 18)?;

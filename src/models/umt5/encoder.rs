@@ -2,8 +2,8 @@
 
 use super::Config;
 use crate::device::Device;
-use crate::error::{Error, Result};
-use crate::nn::{Linear, RmsNorm};
+use crate::error::Result;
+use crate::nn::{Linear, RmsNorm, Table, result_of};
 use crate::ops::{self, Activation, AttentionBias, KeyValue};
 use crate::tensor::Tensor;
 use crate::weights::{Weight, Weights};
@@ -21,24 +21,26 @@ pub struct Encoder {
 }
 
 struct Layer {
-    norm1: RmsNorm,      // [D]
-    q: Linear,           // [heads * d_kv, D]
-    k: Linear,           // [heads * d_kv, D]
-    v: Linear,           // [heads * d_kv, D]
-    o: Linear,           // [D, heads * d_kv]
-    positions: Vec<f32>, // [buckets, heads]
-    norm2: RmsNorm,      // [D]
-    wi_0: Linear,        // [d_ff, D]
-    wi_1: Linear,        // [d_ff, D]
-    wo: Linear,          // [D, d_ff]
+    name: String,
+    norm1: RmsNorm,   // [D]
+    q: Linear,        // [heads * d_kv, D]
+    k: Linear,        // [heads * d_kv, D]
+    v: Linear,        // [heads * d_kv, D]
+    o: Linear,        // [D, heads * d_kv]
+    positions: Table, // [buckets, heads]
+    norm2: RmsNorm,   // [D]
+    wi_0: Linear,     // [d_ff, D]
+    wi_1: Linear,     // [d_ff, D]
+    wo: Linear,       // [D, d_ff]
 }
 
 impl Encoder {
     /// Loads the encoder from a checkpoint scope; matrices stay where they are stored.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if a tensor is missing or misshapen.
+    /// [`Checkpoint`](crate::Error::Checkpoint) if a tensor is missing or misshapen.
     pub fn load(weights: &Weights, config: Config, device: &Device) -> Result<Self> {
+        let weights = &weights.on(device);
         let encoder = weights.at("encoder");
         let layer = |i| Layer::load(&encoder.at("block").at(i), &config, device);
         Ok(Self {
@@ -54,23 +56,14 @@ impl Encoder {
     /// The embeddings `[L, D]` of a prompt's token ids, without padding.
     ///
     /// # Errors
-    /// [`Error::Request`] if there is no id or one lies outside the vocabulary, [`Error::Checkpoint`] if the file
-    /// changed, [`Error::Cancelled`], [`Error::OutOfMemory`].
+    /// [`Request`](crate::Error::Request) if there is no id or one lies outside the vocabulary,
+    /// [`Checkpoint`](crate::Error::Checkpoint) if the file changed, [`Cancelled`](crate::Error::Cancelled),
+    /// [`OutOfMemory`](crate::Error::OutOfMemory).
     pub fn forward(&self, ids: &[u32]) -> Result<Tensor> {
-        let vocabulary = self.config.vocab_size;
-        if let Some(id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
-            let why = format!(
-                "id {id} is outside the text encoder's vocabulary of {vocabulary}; tokenizer and text encoder do not belong together"
-            );
-            return Err(Error::Request { what: "token ids", why });
-        }
-        if ids.is_empty() {
-            let why = "none given; an empty prompt is the end token alone".into();
-            return Err(Error::Request { what: "token ids", why });
-        }
+        self.config.check_ids("token ids", ids)?;
         self.weights.check_unchanged()?;
         let buckets = Buckets::new(ids.len(), &self.config);
-        let mut x = ops::embedding(&self.device, &self.embedding, ids)?;
+        let mut x = result_of("shared", ops::embedding(&self.device, &self.embedding, ids)?)?;
         for layer in &self.layers {
             self.weights.check_unchanged()?;
             x = layer.forward(x, &buckets, &self.config)?;
@@ -88,14 +81,15 @@ impl Layer {
         let (dim, inner) = (config.d_model, config.inner_dim());
         let attention = weights.at("layer.0.SelfAttention");
         let ffn = weights.at("layer.1.DenseReluDense");
-        let positions = [config.relative_attention_num_buckets, config.num_heads];
+        let (buckets, heads) = (config.relative_attention_num_buckets, config.num_heads);
         Ok(Self {
+            name: weights.scope().into(),
             norm1: norm(&weights.at("layer.0.layer_norm"), config, device)?,
             q: Linear::load_unbiased(&attention.at("q"), dim, inner)?,
             k: Linear::load_unbiased(&attention.at("k"), dim, inner)?,
             v: Linear::load_unbiased(&attention.at("v"), dim, inner)?,
             o: Linear::load_unbiased(&attention.at("o"), inner, dim)?,
-            positions: attention.matrix("relative_attention_bias.weight", &positions)?.to_vec(),
+            positions: Table::load(&attention, "relative_attention_bias.weight", buckets, heads, device)?,
             norm2: norm(&weights.at("layer.1.layer_norm"), config, device)?,
             wi_0: Linear::load_unbiased(&ffn.at("wi_0"), dim, config.d_ff)?,
             wi_1: Linear::load_unbiased(&ffn.at("wi_1"), dim, config.d_ff)?,
@@ -106,13 +100,15 @@ impl Layer {
     /// `x` `[L, D]`. Scores are not scaled: T5 folds the scale into its initialisation.
     fn forward(&self, x: Tensor, buckets: &Buckets, config: &Config) -> Result<Tensor> {
         let h = self.norm1.forward(&x)?;
-        let bias = AttentionBias::PerHead(buckets.bias(&self.positions, config.num_heads, x.device())?);
+        let bias = buckets.bias(self.positions.data(), config.num_heads, x.device())?;
+        let bias = AttentionBias::PerHead(result_of(self.positions.name(), bias)?);
         let keys = KeyValue { bias, ..KeyValue::new(self.k.forward(&h)?, self.v.forward(&h)?) };
         let y = ops::attention(&self.q.forward(&h)?, &[keys], config.num_heads, 1.0)?;
         let x = ops::add(x, &self.o.forward(&y)?)?;
         let h = self.norm2.forward(&x)?;
         let gate = self.wi_0.forward_with(&h, Activation::GeluTanh)?;
-        ops::add(x, &self.wo.forward(&ops::mul(gate, &self.wi_1.forward(&h)?)?)?)
+        let h = ops::mul(gate, &self.wi_1.forward(&h)?)?;
+        result_of(&self.name, ops::add(x, &self.wo.forward(&h)?)?)
     }
 }
 

@@ -4,34 +4,37 @@ use super::Config;
 use super::embed::Rope;
 use crate::device::Device;
 use crate::error::Result;
-use crate::nn::{LayerNorm, Linear, Mlp, RmsNorm, table};
+use crate::nn::{LayerNorm, Linear, Mlp, RmsNorm, Table, result_of};
 use crate::ops::{self, KeyValue};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
 /// A block of the transformer.
 pub(super) struct Block {
+    name: String,
     norm1: LayerNorm,
     self_attn: Attention,
     norm2: Option<LayerNorm>, // affine; absent if the model has no cross-attention norm
     cross_attn: Attention,
     norm3: LayerNorm,
     ffn: Mlp,
-    table: Tensor, // [6, D]
+    table: Table, // [6, D]
 }
 
 impl Block {
     pub fn load(weights: &Weights, config: &Config, device: &Device) -> Result<Self> {
         let (dim, eps) = (config.inner_dim(), config.eps);
         let norm2 = config.cross_attn_norm.then(|| LayerNorm::load(&weights.at("norm2"), dim, eps, device));
+        let name = |part: &str| weights.at(part).scope().to_owned();
         Ok(Self {
-            norm1: LayerNorm::plain(eps),
+            name: weights.scope().into(),
+            norm1: LayerNorm::plain(name("norm1"), eps),
             self_attn: Attention::load(&weights.at("attn1"), config, device)?,
             norm2: norm2.transpose()?,
             cross_attn: Attention::load(&weights.at("attn2"), config, device)?,
-            norm3: LayerNorm::plain(eps),
+            norm3: LayerNorm::plain(name("norm3"), eps),
             ffn: Mlp::load(&weights.at("ffn.net"), ("0.proj", "2"), (dim, config.ffn_dim, dim), device)?,
-            table: table(weights, "scale_shift_table", 6, dim, device)?,
+            table: Table::load(weights, "scale_shift_table", 6, dim, device)?,
         })
     }
 
@@ -50,7 +53,7 @@ impl Block {
         let x = ops::add(x, &y)?;
         drop(y);
         let h = ops::modulate(self.norm3.forward(&x)?, &m.scale_ffn, &m.shift_ffn)?;
-        self.ffn.forward_gated_add(x, &h, &m.gate_ffn)
+        result_of(&self.name, self.ffn.forward_gated_add(x, &h, &m.gate_ffn)?)
     }
 
     /// The cross-attention's keys and values of embedded text `[L, D]`.
@@ -70,8 +73,8 @@ struct Modulation {
 }
 
 impl Modulation {
-    fn new(table: &Tensor, time: &Tensor) -> Result<Self> {
-        let all = ops::add(time.clone(), table)?;
+    fn new(table: &Table, time: &Tensor) -> Result<Self> {
+        let all = table.added_to(time.clone())?;
         let row = |i| all.narrow(i..i + 1);
         Ok(Self {
             shift_attn: row(0)?,

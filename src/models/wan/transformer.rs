@@ -5,7 +5,7 @@ use super::embed::{Rope, TimeEmbedding};
 use super::{Config, MAX_TEXT_TOKENS};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::nn::{LayerNorm, Linear, Mlp, table};
+use crate::nn::{LayerNorm, Linear, Mlp, Table};
 use crate::ops::{self, AttentionBias, KeyValue};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
@@ -20,7 +20,7 @@ pub struct Transformer {
     blocks: Vec<Block>,
     norm_out: LayerNorm,
     proj_out: Linear, // [pt * ph * pw * C', D]
-    table: Tensor,    // [2, D]
+    table: Table,     // [2, D]
     config: Config,
     weights: Weights,
 }
@@ -34,12 +34,20 @@ pub struct TextContext {
     blocks: Vec<KeyValue>,
 }
 
+impl TextContext {
+    /// Whether no value is NaN or infinite.
+    pub(crate) fn is_finite(&self) -> bool {
+        self.blocks.iter().all(|keys| keys.key.is_finite() && keys.value.is_finite())
+    }
+}
+
 impl Transformer {
     /// Loads the model from a checkpoint scope; matrices stay where they are stored.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if a tensor is missing or misshapen.
     pub fn load(weights: &Weights, config: Config, device: &Device) -> Result<Self> {
+        let weights = &weights.on(device);
         let dim = config.inner_dim();
         let embedder = weights.at("condition_embedder");
         let block = |i| Block::load(&weights.at("blocks").at(i), &config, device);
@@ -51,9 +59,9 @@ impl Transformer {
             time: TimeEmbedding::load(&embedder, &config, device)?,
             text: Mlp::load(&embedder.at("text_embedder"), ("linear_1", "linear_2"), text, device)?,
             blocks: (0..config.num_layers).map(block).collect::<Result<_>>()?,
-            norm_out: LayerNorm::plain(config.eps),
+            norm_out: LayerNorm::plain("norm_out".into(), config.eps),
             proj_out: Linear::load(&weights.at("proj_out"), dim, config.out_channels() * patch, device)?,
-            table: table(weights, "scale_shift_table", 2, dim, device)?,
+            table: Table::load(weights, "scale_shift_table", 2, dim, device)?,
             config,
             weights: weights.clone(),
         })
@@ -74,7 +82,8 @@ impl Transformer {
         let padding = MAX_TEXT_TOKENS - length;
         let rows = length + usize::from(padding > 0);
         self.weights.check_unchanged()?;
-        let mut values = text.to_vec();
+        let mut values = Vec::with_capacity(rows * self.config.text_dim);
+        values.extend_from_slice(text.data());
         values.resize(rows * self.config.text_dim, 0.0);
         let device = text.device();
         let embedded = self.text.forward(&Tensor::from_slice(device, [rows, self.config.text_dim], &values)?)?;
@@ -127,7 +136,7 @@ impl Transformer {
             x = block.forward(x, &time, &rope, &text)?;
         }
         self.weights.check_unchanged()?;
-        let m = ops::add(ops::repeat_rows(&embedding, 2)?, &self.table)?;
+        let m = self.table.added_to(ops::repeat_rows(&embedding, 2)?)?;
         x = ops::modulate(self.norm_out.forward(&x)?, &m.narrow(1..2)?, &m.narrow(0..1)?)?;
         x = self.proj_out.forward(&x)?;
         let tokens = patches.dims()[0];

@@ -5,7 +5,7 @@ use super::config::{Level, Upsample};
 use super::resblock::{ResBlock, ResState};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::nn::{CausalConv3d, ChannelNorm, Conv2d, Linear, Tail};
+use crate::nn::{CausalConv3d, ChannelNorm, Conv2d, Linear, Tail, result_of};
 use crate::ops::{self, Activation, KeyValue};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
@@ -41,6 +41,7 @@ impl Decoder {
     /// # Errors
     /// [`Error::Checkpoint`] if a tensor is missing or misshapen.
     pub fn load(weights: &Weights, config: Config, device: &Device) -> Result<Self> {
+        let weights = &weights.on(device);
         let z = config.z_dim;
         let decoder = weights.at("decoder");
         let levels = config.decoder_levels();
@@ -93,8 +94,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// `z` `[1, H, W, C]`.
-    fn decode_frame(&self, state: &mut DecoderState, z: Tensor) -> Result<Tensor> {
+    /// One latent frame `z` `[1, H, W, C]` of [`decode`](Self::decode).
+    pub(crate) fn decode_frame(&self, state: &mut DecoderState, z: Tensor) -> Result<Tensor> {
         self.weights.check_unchanged()?;
         let z = ops::affine(z, &self.std, &self.mean)?;
         let mut x = self.conv_in.forward(&self.post_quant_conv.forward(&z)?, &mut state.conv_in)?;
@@ -109,7 +110,7 @@ impl Decoder {
         x = ops::activate(self.norm_out.forward(&x)?, Activation::Silu)?;
         x = self.conv_out.forward(&x, &mut state.conv_out)?;
         if !x.is_finite() {
-            return Err(Error::NotFinite { stage: "VAE decoder", step: None });
+            return Err(Error::NotFinite { stage: "VAE decoder", step: None, layer: None });
         }
         ops::clamp(x, -1.0, 1.0)
     }
@@ -117,6 +118,7 @@ impl Decoder {
 
 /// Single-head attention among the pixels of each frame.
 struct MidAttention {
+    name: String,
     norm: ChannelNorm,
     qkv: [Linear; 3], // [C, C] each, stored as one [3 C, C, 1, 1]
     proj: Linear,     // [C, C]
@@ -128,6 +130,7 @@ impl MidAttention {
         let all = Linear::load_patches(&weights.at("to_qkv"), channels, &[1; 2], 3 * channels, device)?;
         let part = |i| all.rows(i * channels..(i + 1) * channels);
         Ok(Self {
+            name: weights.scope().into(),
             norm: ChannelNorm::load(&weights.at("norm"), channels, device)?,
             qkv: [part(0)?, part(1)?, part(2)?],
             proj: Linear::load_patches(&weights.at("proj"), channels, &[1; 2], channels, device)?,
@@ -148,7 +151,7 @@ impl MidAttention {
         };
         let y = ops::attention(&q, &(0..frames).map(frame).collect::<Result<Vec<_>>>()?, 1, self.scale)?;
         let y = self.proj.forward(&y)?.reshape(x.shape())?;
-        ops::add(x, &y)
+        result_of(&self.name, ops::add(x, &y)?)
     }
 }
 

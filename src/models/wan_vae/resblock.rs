@@ -1,12 +1,13 @@
 use crate::device::Device;
 use crate::error::Result;
-use crate::nn::{CausalConv3d, ChannelNorm, Linear, Tail};
+use crate::nn::{CausalConv3d, ChannelNorm, Linear, Tail, result_of};
 use crate::ops::{self, Activation};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
 /// Two causal convolutions with norm and SiLU before each, and a shortcut round them.
 pub(super) struct ResBlock {
+    name: String,
     norm1: ChannelNorm,       // [C]
     conv1: CausalConv3d,      // [C', C, 3, 3, 3]
     norm2: ChannelNorm,       // [C']
@@ -26,6 +27,7 @@ impl ResBlock {
         let shortcut = (inputs != outputs)
             .then(|| Linear::load_patches(&weights.at("conv_shortcut"), inputs, &[1; 3], outputs, device));
         Ok(Self {
+            name: weights.scope().into(),
             norm1: ChannelNorm::load(&weights.at("norm1"), inputs, device)?,
             conv1: CausalConv3d::load(&weights.at("conv1"), inputs, outputs, [3; 3], device)?,
             norm2: ChannelNorm::load(&weights.at("norm2"), outputs, device)?,
@@ -45,6 +47,6 @@ impl ResBlock {
             Some(shortcut) => shortcut.forward(&x)?,
             None => x,
         };
-        ops::add(h, &x)
+        result_of(&self.name, ops::add(h, &x)?)
     }
 }

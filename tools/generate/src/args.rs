@@ -3,7 +3,8 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{ArgAction, Parser, ValueEnum};
+use clap_complete::Shell;
 use zoetrope::sampler::{Sampler, Schedule};
 use zoetrope::{Error, Result};
 
@@ -13,125 +14,189 @@ pub const MAX_THREADS: u16 = 1024;
 /// What is read of a prompt on standard input; the model takes some thousand characters.
 const MAX_PROMPT_BYTES: u64 = 1 << 20;
 
+const INPUT: &str = "What to make";
+const SIZE: &str = "Size and length";
+const SAMPLING: &str = "Sampling";
+const OUTPUT: &str = "Output";
+const RUN: &str = "How to run";
+const MODES: &str = "Instead of generating (one at most)";
+
+/// What stands in place of a prompt.
+const NO_PROMPT: [&str; 6] = ["prompt_flag", "recipe", "plan", "show_recipe", "completions", "man"];
+
 /// Turns a prompt into a video.
 #[derive(Parser, Debug)]
 #[command(
     name = "generate",
     args_override_self = true,
-    after_help = "Examples:\n  \
-        generate -m wan2.1-t2v-1.3b \"a cat walks through snow\" -o cat.mp4\n  \
-        generate -m wan2.1-t2v-1.3b -p \"a cat walks through snow\" --size 480x272 --frames 33 -t 20 -s 7 -o frames/"
+    disable_help_flag = true,
+    disable_version_flag = true,
+    group = clap::ArgGroup::new("mode").multiple(false),
+    after_help = "\
+Examples:
+  generate -m wan2.1-t2v-1.3b \"a cat walks through snow\" -o cat.mp4
+  generate -m wan2.1-t2v-1.3b -p \"a cat\" --size 480x272 --seconds 2 -t 20 -s 7 -o frames/
+  generate -m wan2.1-t2v-1.3b --plan --size 480x272 --frames 33
+  generate -m wan2.1-t2v-1.3b --recipe cat.mp4 --seed 8
+  generate -m wan2.1-t2v-1.3b \"a cat\" -o - | ffmpeg -i - cat.webm
+
+Defaults of size, length, steps, guidance and negative prompt are the checkpoint's (its zoetrope.json), else Wan's: 832x480, 81 frames, 16 fps, 50 steps, guidance 5.
+
+Exit status: 0 done, 1 failed, 2 asked for what cannot be, 130 interrupted. Standard output carries the path of the finished video and nothing else, or the events of --json, or the video itself with -o -."
 )]
 pub struct Args {
     /// What the video shows; - reads it from standard input
-    #[arg(value_name = "PROMPT", conflicts_with = "prompt_flag", required_unless_present = "prompt_flag")]
+    #[arg(value_name = "PROMPT", conflicts_with = "prompt_flag", required_unless_present_any = NO_PROMPT)]
     prompt: Option<String>,
 
     /// The same as a flag; --prompt=TEXT takes a text that begins with a dash
-    #[arg(short = 'p', long = "prompt", value_name = "PROMPT", id = "prompt_flag")]
+    #[arg(short = 'p', long = "prompt", value_name = "PROMPT", id = "prompt_flag", help_heading = INPUT)]
     prompt_flag: Option<String>,
 
     /// What the video should not show
-    #[arg(short, long, value_name = "PROMPT", default_value = "", hide_default_value = true)]
-    pub negative_prompt: String,
+    #[arg(short, long, value_name = "PROMPT", help_heading = INPUT)]
+    pub negative_prompt: Option<String>,
 
     /// Checkpoint folder in the diffusers layout
-    #[arg(short, long, value_name = "DIR")]
-    pub model: PathBuf,
+    #[arg(short, long, value_name = "DIR", help_heading = INPUT,
+        required_unless_present_any = ["show_recipe", "completions", "man"])]
+    pub model: Option<PathBuf>,
 
-    /// A .mp4, .gif, .png (animated) or .y4m file, a folder for PNG frames if it ends in a slash, or - for y4m on standard
-    /// output [default: PROMPT-SEED.mp4]
-    #[arg(short, long, value_name = "PATH")]
-    pub output: Option<PathBuf>,
+    /// Make a video again: the recipe inside it, or a file of JSON as --show-recipe prints it. Other flags override it
+    #[arg(long, value_name = "FILE", help_heading = INPUT)]
+    pub recipe: Option<PathBuf>,
 
     /// Width and height in pixels, multiples of 16 for Wan
-    #[arg(long, value_name = "WxH", default_value = "832x480", value_parser = parse_size, allow_hyphen_values = true)]
-    pub size: (usize, usize),
+    #[arg(long, value_name = "WxH", value_parser = parse_size, allow_hyphen_values = true, help_heading = SIZE)]
+    pub size: Option<(usize, usize)>,
 
     /// Frames: a multiple of the model's temporal factor (4 for Wan) plus 1
-    #[arg(long, value_name = "N", default_value_t = 81, value_parser = parse_count, allow_negative_numbers = true)]
-    pub frames: usize,
+    #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true, help_heading = SIZE)]
+    pub frames: Option<usize>,
 
     /// Length in seconds, rounded to the nearest number of frames that the model can make
-    #[arg(long, value_name = "S", conflicts_with = "frames", allow_negative_numbers = true)]
+    #[arg(long, value_name = "S", conflicts_with = "frames", allow_negative_numbers = true, help_heading = SIZE)]
     pub seconds: Option<f64>,
 
     /// Frames a second
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=240))]
-    pub fps: u32,
-
-    /// Make every pixel a square of N by N
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub zoom: u16,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=240), help_heading = SIZE)]
+    pub fps: Option<u32>,
 
     /// Sampling steps
-    #[arg(short = 't', long, value_name = "N", default_value_t = 50, value_parser = parse_count, allow_negative_numbers = true)]
-    pub steps: usize,
+    #[arg(short = 't', long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true, help_heading = SAMPLING)]
+    pub steps: Option<usize>,
 
     /// How strongly the prompt steers; at 1 and below the negative prompt is not used
-    #[arg(long, value_name = "G", default_value_t = 5.0, allow_negative_numbers = true)]
-    pub guidance: f32,
-
-    /// Shift of the step grid towards noise [default: the checkpoint's]
-    #[arg(long, value_name = "S", allow_negative_numbers = true)]
-    pub shift: Option<f64>,
-
-    /// Solver [default: the checkpoint's]
-    #[arg(long, value_enum)]
-    pub sampler: Option<SamplerArg>,
-
-    /// Step grid: as diffusers, as Wan's own code, or for step-distilled checkpoints
-    #[arg(long, value_enum, default_value = "diffusers")]
-    pub schedule: ScheduleArg,
-
-    /// The noise levels themselves, largest first; a final 0 is appended
-    #[arg(long, value_name = "A,B,...", value_delimiter = ',', allow_negative_numbers = true, conflicts_with_all = ["shift", "schedule"])]
-    pub sigmas: Option<Vec<f64>>,
+    #[arg(long, value_name = "G", allow_negative_numbers = true, help_heading = SAMPLING)]
+    pub guidance: Option<f32>,
 
     /// Seed of the noise, of which the low 32 bits count [default: random]
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = SAMPLING)]
     pub seed: Option<u64>,
 
-    /// Worker threads [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS as i64), allow_negative_numbers = true)]
-    pub threads: Option<u16>,
+    /// Solver [default: the checkpoint's]
+    #[arg(long, value_enum, help_heading = SAMPLING)]
+    pub sampler: Option<SamplerArg>,
 
-    /// Where to compute
-    #[arg(long, value_enum, default_value = "cpu")]
-    pub device: DeviceArg,
+    /// Step grid: as diffusers, as Wan's own code, or for step-distilled checkpoints [default: diffusers]
+    #[arg(long, value_enum, help_heading = SAMPLING)]
+    pub schedule: Option<ScheduleArg>,
 
-    /// Replace existing outputs
-    #[arg(long)]
-    pub force: bool,
+    /// Shift of the step grid towards noise [default: the checkpoint's]
+    #[arg(long, value_name = "S", allow_negative_numbers = true, help_heading = SAMPLING)]
+    pub shift: Option<f64>,
 
-    /// Print nothing but errors, and the path of the finished video
-    #[arg(short, long)]
-    pub quiet: bool,
+    /// The noise levels themselves, largest first; a final 0 is appended
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',', allow_negative_numbers = true,
+        conflicts_with_all = ["shift", "schedule"], help_heading = SAMPLING)]
+    pub sigmas: Option<Vec<f64>>,
 
-    /// Also write what the sampler ends with (one tensor `latents`, [C, T, H, W], F32, normalised)
-    #[arg(long, value_name = "FILE.safetensors")]
-    pub save_latents: Option<PathBuf>,
-
-    /// Start from these latents in place of noise from the seed (same form)
-    #[arg(long, value_name = "FILE.safetensors")]
+    /// Start from these latents in place of noise from the seed (as --save-latents writes them)
+    #[arg(long, value_name = "FILE.safetensors", help_heading = SAMPLING)]
     pub latents: Option<PathBuf>,
 
+    /// A .mp4, .gif, .png (animated) or .y4m file, a folder for PNG frames if it ends in a slash, or - for y4m on standard
+    /// output [default: PROMPT-SEED.mp4]
+    #[arg(short, long, value_name = "PATH", help_heading = OUTPUT)]
+    pub output: Option<PathBuf>,
+
+    /// Make every pixel a square of N by N
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64), help_heading = OUTPUT)]
+    pub zoom: Option<u16>,
+
+    /// Replace existing outputs
+    #[arg(long, help_heading = OUTPUT)]
+    pub force: bool,
+
+    /// Do not write into the video how it was made
+    #[arg(long, help_heading = OUTPUT)]
+    pub no_recipe: bool,
+
+    /// Also write what the sampler ends with (one tensor `latents`, [C, T, H, W], F32, normalised)
+    #[arg(long, value_name = "FILE.safetensors", help_heading = OUTPUT)]
+    pub save_latents: Option<PathBuf>,
+
+    /// Print nothing but errors, and the path of the finished video
+    #[arg(short, long, help_heading = OUTPUT)]
+    pub quiet: bool,
+
+    /// Print events on standard output, one JSON object a line: start, step, frame, done, error
+    #[arg(long, help_heading = OUTPUT)]
+    pub json: bool,
+
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "cpu", help_heading = RUN)]
+    pub device: DeviceArg,
+
+    /// Worker threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS as i64), allow_negative_numbers = true, help_heading = RUN)]
+    pub threads: Option<u16>,
+
+    /// Encode the prompt anew and do not keep it; otherwise a prompt that was used before does not need the text encoder
+    #[arg(long, help_heading = RUN)]
+    pub no_text_cache: bool,
+
     /// Read weights into memory instead of mapping them
-    #[arg(long)]
+    #[arg(long, help_heading = RUN)]
     pub no_mmap: bool,
+
+    /// Print what the run would take in work, memory and time, without a PROMPT for the longest that the model reads;
+    /// exit status 1 if it does not fit into memory
+    #[arg(long, group = "mode", help_heading = MODES)]
+    pub plan: bool,
+
+    /// Print the recipe inside a video
+    #[arg(long, value_name = "FILE", group = "mode", exclusive = true, help_heading = MODES)]
+    pub show_recipe: Option<PathBuf>,
+
+    /// Print the completions of a shell
+    #[arg(long, value_name = "SHELL", group = "mode", exclusive = true, help_heading = MODES)]
+    pub completions: Option<Shell>,
+
+    /// Print the manual page
+    #[arg(long, group = "mode", exclusive = true, help_heading = MODES)]
+    pub man: bool,
+
+    /// Print this help; -h is shorter
+    #[arg(short, long, action = ArgAction::Help, help_heading = MODES)]
+    help: Option<bool>,
+
+    /// Print the version, and the instruction set that the kernels use here
+    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = MODES)]
+    version: Option<bool>,
 }
 
 impl Args {
-    /// The prompt, which `-` takes from standard input.
-    pub fn prompt(&self) -> Result<String> {
-        match self.prompt.as_deref().or(self.prompt_flag.as_deref()).unwrap_or_default() {
-            "-" => {
+    /// The prompt if there is one, which `-` takes from standard input.
+    pub fn prompt(&self) -> Result<Option<String>> {
+        match self.prompt.as_deref().or(self.prompt_flag.as_deref()) {
+            Some("-") => {
                 let mut text = String::new();
                 let read = std::io::stdin().take(MAX_PROMPT_BYTES).read_to_string(&mut text);
                 read.map_err(|source| Error::Io { doing: "read", path: "standard input".into(), source })?;
-                Ok(text)
+                Ok(Some(text))
             }
-            text => Ok(text.to_owned()),
+            text => Ok(text.map(str::to_owned)),
         }
     }
 }

@@ -3,46 +3,91 @@
 mod args;
 mod memory;
 mod outputs;
+mod plan;
+mod recipe;
+mod report;
 mod run;
+mod settings;
+mod text_cache;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches};
-use zoetrope::{Error, SimdLevel};
+use clap::{Command, CommandFactory, FromArgMatches};
+use zoetrope::{Error, Result, SimdLevel};
 
 use crate::args::Args;
+use crate::recipe::Recipe;
+use crate::report::{Event, say};
 
 fn main() -> ExitCode {
-    let matches = Args::command().version(version()).get_matches();
-    let outcome = Args::from_arg_matches(&matches)
-        .map_err(Failure::Usage)
-        .and_then(|args| run::run(&args, &matches).map_err(Failure::Run));
+    let outcome = match Args::command().version(version()).try_get_matches() {
+        Ok(matches) => Args::from_arg_matches(&matches),
+        Err(error) => Err(error),
+    };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Usage(error)) => error.exit(),
-        Err(Failure::Run(error)) => {
-            match error {
-                Error::Cancelled => say("generate: interrupted"),
-                _ => say(&format!("generate: {error}")),
+        Ok(args) => match work(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error, args.json).into(),
+        },
+        Err(error) => {
+            // Flags that could not be understood may have asked for events.
+            if error.use_stderr() && std::env::args_os().any(|arg| arg == "--json") {
+                Event::Error { kind: "usage", message: error.to_string().trim_end() }.print();
             }
-            ExitCode::from(exit_code(&error))
+            error.exit()
         }
     }
 }
 
-/// A line on stderr; one that nobody can read is no reason to end.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+/// What the flags ask for.
+fn work(args: &Args) -> Result<()> {
+    if let Some(path) = &args.show_recipe {
+        print(format!("{}\n", Recipe::read(path)?.to_pretty_json()).as_bytes())
+    } else if let Some(shell) = args.completions {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut manual(), "generate", &mut script);
+        print(&script)
+    } else if args.man {
+        let mut page = Vec::new();
+        let rendered = clap_mangen::Man::new(manual()).render(&mut page);
+        rendered.map_err(|source| Error::Io { doing: "write", path: "standard output".into(), source })?;
+        print(&page)
+    } else {
+        run::run(args)
+    }
 }
 
-enum Failure {
-    Usage(clap::Error),
-    Run(Error),
+/// The command as the manual page and completions show it: the same on every machine.
+fn manual() -> Command {
+    Args::command().version(env!("CARGO_PKG_VERSION"))
 }
 
-/// 1 failed, 2 asked for what cannot be, 130 interrupted.
-fn exit_code(error: &Error) -> u8 {
+/// Writes a result to standard output; whoever closed the pipe has read enough.
+fn print(bytes: &[u8]) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::Io { doing: "write", path: "standard output".into(), source: error })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says what went wrong; the exit status: 1 failed, 2 asked for what cannot be, 130 interrupted.
+fn failed(error: &Error, json: bool) -> u8 {
+    let message = match error {
+        Error::Cancelled => "interrupted".to_owned(),
+        // Whoever read the video from a pipe has seen enough.
+        Error::Io { path, source, .. } if source.kind() == ErrorKind::BrokenPipe && path.as_os_str() == "-" => {
+            return 0;
+        }
+        _ => error.to_string(),
+    };
+    if json {
+        Event::Error { kind: report::kind(error), message: &message }.print();
+    }
+    say(&format!("generate: {message}"));
     match error {
         Error::Request { .. } => 2,
         Error::Cancelled => 130,

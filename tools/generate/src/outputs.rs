@@ -40,8 +40,8 @@ impl Outputs {
     }
 
     /// Handles SIGINT and SIGTERM from now on: the first asks the work to stop and ends the process if it does not, the
-    /// second ends it at once. Either way nothing incomplete is left.
-    pub fn on_interrupt(&self, cancel: Cancel) -> std::result::Result<(), ctrlc::Error> {
+    /// second ends it at once. Either way nothing incomplete is left; `json` asks for the event that says so.
+    pub fn on_interrupt(&self, cancel: Cancel, json: bool) -> std::result::Result<(), ctrlc::Error> {
         let outputs = self.clone();
         ctrlc::set_handler(move || {
             if cancel.is_cancelled() {
@@ -59,8 +59,7 @@ impl Outputs {
                 let mut state = outputs.lock();
                 if !state.finished {
                     state.clear();
-                    crate::say("generate: interrupted");
-                    std::process::exit(130);
+                    std::process::exit(crate::failed(&Error::Cancelled, json).into());
                 }
             });
         })

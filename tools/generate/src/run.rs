@@ -1,39 +1,52 @@
 //! From flags to a file.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use clap::ArgMatches;
-use clap::parser::ValueSource;
-use zoetrope::sampler::Grid;
+use hmac_sha256::Hash as Sha256;
 use zoetrope::video::{self, FrameSink, SinkOptions, VideoInfo, Zoom};
 use zoetrope::weights::Mapping;
 use zoetrope::{
-    Cancel, Device, DeviceOptions, Error, LatentsFile, Pipeline, Progress, Prompt, Request, Result, Steps, load_latents,
+    Cancel, Device, DeviceOptions, Error, LatentsFile, Pipeline, Prompt, Request, Result, SimdLevel, Tensor,
+    load_latents,
 };
 
 use crate::args::{Args, MAX_THREADS};
 use crate::outputs::Outputs;
-use crate::{memory, say};
+use crate::recipe::Recipe;
+use crate::report::{Report, say};
+use crate::settings::{self, Settings};
+use crate::text_cache::{TextCache, hex};
+use crate::{memory, plan};
 
-/// Generates what the flags ask for.
-pub fn run(args: &Args, matches: &ArgMatches) -> Result<()> {
+/// Generates what the flags ask for, or plans it.
+pub fn run(args: &Args) -> Result<()> {
     let (cancel, outputs) = (Cancel::default(), Outputs::default());
-    if let Err(error) = outputs.on_interrupt(cancel.clone()) {
+    if let Err(error) = outputs.on_interrupt(cancel.clone(), args.json) {
         say(&format!("generate: Ctrl-C will end the run without cleaning up: {error}"));
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads(args)?).build().map_err(|error| {
         let why = format!("the system does not give so many: {error}; ask for fewer with --threads");
         Error::Request { what: "threads", why }
     })?;
-    let done = pool.install(|| generate(args, matches, cancel, &outputs));
+    let done = pool.install(|| {
+        let mut report = Report::new(args.quiet, args.json);
+        let job = Job::new(args, cancel, &mut report)?;
+        if args.plan {
+            plan::show(&job, args.json).map(|()| None)
+        } else {
+            generate(args, job, &outputs, report).map(Some)
+        }
+    });
     outputs.discard();
-    let output = done?;
-    if output == Path::new("-") {
-        return Ok(());
+    match done? {
+        Some(output) if !args.json && output != Path::new("-") => print_path(&output),
+        _ => Ok(()),
     }
+}
+
+/// The one line of a run on standard output.
+fn print_path(output: &Path) -> Result<()> {
     // The path's own bytes, which need not be Unicode.
     let line = [output.as_os_str().as_encoded_bytes(), b"\n"].concat();
     let mut stdout = std::io::stdout().lock();
@@ -60,48 +73,184 @@ fn threads(args: &Args) -> Result<usize> {
     }
 }
 
-/// Everything that can be refused is refused before the first stage, whose work would be lost.
-fn generate(args: &Args, matches: &ArgMatches, cancel: Cancel, outputs: &Outputs) -> Result<PathBuf> {
-    let device =
-        Device::cpu_with(DeviceOptions { cancel, memory_budget: memory::total(), ..DeviceOptions::default() })?;
-    let prompt = args.prompt()?;
-    let mut request = request(args, matches, &prompt)?;
-    let mapping = if args.no_mmap { Mapping::Read } else { Mapping::Map };
-    let pipeline = Pipeline::open(&args.model, mapping)?;
-    let mut report = Report::new(args.quiet);
-    if let Some(seconds) = args.seconds {
-        request.frames = frames_of(seconds, &pipeline, request.fps)?;
-        let length = request.frames as f64 / f64::from(request.fps);
-        report.line(&format!("{} frames, {length:.2} s", request.frames));
+/// A checkpoint, a device and what to make with them.
+pub struct Job {
+    pub pipeline: Pipeline,
+    pub device: Device,
+    pub settings: Settings,
+    recipe: Option<Recipe>,
+}
+
+impl Job {
+    /// Everything that reads no weights.
+    fn new(args: &Args, cancel: Cancel, report: &mut Report) -> Result<Self> {
+        let recipe = args.recipe.as_deref().map(Recipe::read).transpose()?;
+        let options = DeviceOptions { cancel, memory_budget: memory::total(), level: level(recipe.as_ref()) };
+        let device = Device::cpu_with(options)?;
+        let mapping = if args.no_mmap { Mapping::Read } else { Mapping::Map };
+        let model = args.model.as_deref().unwrap_or(Path::new(""));
+        let pipeline = Pipeline::open(model, mapping)?;
+        let mut settings = Settings::new(args, recipe.as_ref(), &pipeline)?;
+        pipeline.check(&settings.request)?;
+        // Once and for all: a large vocabulary takes its time.
+        let request = &mut settings.request;
+        let both = [&request.prompt, &request.negative_prompt];
+        let needed = &both[..if request.guidance > 1.0 { 2 } else { 1 }];
+        let mut ids = pipeline.tokenize(needed, &mut |event| report.event(event))?.into_iter().map(Prompt::Tokens);
+        let (prompt, negative) = (ids.next(), ids.next());
+        request.prompt = prompt.unwrap_or_else(|| request.prompt.clone());
+        request.negative_prompt = negative.unwrap_or_else(|| request.negative_prompt.clone());
+        Ok(Self { pipeline, device, settings, recipe })
     }
-    let expected = pipeline.latent_shape(&request)?;
-    pipeline.check_memory(&device, &request)?;
-    if let Some(path) = &args.latents {
-        let (found, values) = load_latents(path)?;
-        if found != expected {
-            let why = format!("{} holds {found:?}, this size needs {expected:?}", path.display());
-            return Err(Error::Request { what: "latents", why });
+
+    /// In what this run differs from the one whose recipe it follows, other than by flags.
+    fn differences(&self, device: &str, latents: Option<&str>) -> Result<Vec<String>> {
+        let Some(recipe) = &self.recipe else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        let here = settings::checkpoint_id(&self.pipeline)?;
+        if here.fingerprint != recipe.checkpoint.fingerprint {
+            let (was, is) = (&recipe.checkpoint.name, &here.name);
+            found.push(if was == is {
+                format!("the files of the checkpoint {is} are not those of the recipe: another video comes out")
+            } else {
+                format!("the recipe is for another checkpoint ({was}; this is {is}): another video comes out")
+            });
         }
-        request.latents = Some(values);
+        if latents.is_some() && latents != recipe.latents.as_deref() {
+            found.push("the recipe starts from other latents: another video comes out".into());
+        }
+        let close = "the frames may differ in their last bits";
+        if device != recipe.device {
+            found.push(format!("the recipe was made on {}, this is {device}: {close}", recipe.device));
+        }
+        if settings::engine() != recipe.engine {
+            found.push(format!("the recipe was made by {}, this is {}: {close}", recipe.engine, settings::engine()));
+        }
+        Ok(found)
     }
-    let output = args.output.clone().unwrap_or_else(|| default_output(&prompt, request.seed));
+}
+
+/// The recipe's instruction set where this processor has it, so that the bits are the same.
+fn level(recipe: Option<&Recipe>) -> Option<SimdLevel> {
+    let name = recipe?.device.strip_prefix("cpu ")?;
+    SimdLevel::available().iter().copied().find(|level| level.to_string() == name)
+}
+
+/// Everything that can be refused is refused before the first stage, whose work would be lost.
+fn generate(args: &Args, mut job: Job, outputs: &Outputs, mut report: Report) -> Result<PathBuf> {
+    let noise = take_latents(args, &mut job)?;
+    let plan = plan::fits(&job)?;
+    let Job { pipeline, device, settings, .. } = &job;
+    let request = &settings.request;
+    let output = args.output.clone().unwrap_or_else(|| default_output(&settings.prompt, request.seed));
+    if args.json && output == Path::new("-") {
+        let why = "standard output cannot carry the video and the events of --json; name a file".into();
+        return Err(Error::Request { what: "output", why });
+    }
     if let Some(path) = args.save_latents.as_ref().filter(|path| same_file(path, &output)) {
         let why = format!("{} is the output too; choose another name", path.display());
         return Err(Error::Request { what: "save-latents", why });
     }
-    let info = VideoInfo { width: request.width, height: request.height, fps: request.fps, frames: request.frames };
-    let sink = open_sink(args, &output, &info)?;
+    let place = format!("{device}");
+    let recipe = settings.recipe(pipeline, &place, noise.clone())?;
+    let sink = open_sink(args, &output, settings, &recipe)?;
     let latents = args.save_latents.as_ref().map(|path| LatentsFile::create(path, args.force)).transpose()?;
     outputs.hold(sink, latents);
-    for warning in pipeline.warnings() {
-        report.line(&format!("warning: {warning}"));
-    }
-    report.line(&format!("seed {}", request.seed));
 
-    let latents = pipeline.sample(&device, &request, &mut |event| report.event(event))?;
+    for warning in pipeline.warnings() {
+        report.warning(&warning.to_string());
+    }
+    let unknown = unknown_words(&settings.prompt, pipeline.defaults().known_words.as_deref());
+    if !unknown.is_empty() {
+        let words = unknown.join(", ");
+        report.warning(&format!(
+            "this checkpoint has never seen these words: {words}; for everything there is take a Wan2.1 checkpoint, --model DIR"
+        ));
+    }
+    for difference in job.differences(&place, noise.as_deref())? {
+        report.warning(&difference);
+    }
+    if args.seconds.is_some() {
+        let length = request.frames as f64 / f64::from(request.fps);
+        report.line(&format!("{} frames, {length:.2} s", request.frames));
+    }
+    plan::announce(&job, &plan, &report)?;
+    report.start(request, recipe.steps, &output);
+
+    let texts = texts(args, &job, &mut report)?;
+    let mut texts = texts.into_iter().map(Prompt::Embeddings);
+    let (prompt, negative) = (texts.next(), texts.next());
+    let encoded = Request {
+        prompt: prompt.unwrap_or_else(|| request.prompt.clone()),
+        negative_prompt: negative.unwrap_or_else(|| request.negative_prompt.clone()),
+        ..request.clone()
+    };
+    let latents = pipeline.sample(device, &encoded, &mut |event| report.event(event))?;
+    drop(encoded);
     outputs.save(&latents)?;
-    pipeline.decode(&device, &latents, request.fps, &mut outputs.clone(), &mut |event| report.event(event))?;
+    pipeline.decode(device, &latents, request.fps, &mut outputs.clone(), &mut |event| report.event(event))?;
+    report.done(request, &output);
     Ok(output)
+}
+
+/// Puts the latents of a file in place of noise, and says what their hash is.
+fn take_latents(args: &Args, job: &mut Job) -> Result<Option<String>> {
+    let Some(path) = &args.latents else {
+        if job.recipe.as_ref().is_some_and(|recipe| recipe.latents.is_some()) {
+            let why = "the recipe starts from latents of a file of their own; give it with --latents FILE".into();
+            return Err(Error::Request { what: "latents", why });
+        }
+        return Ok(None);
+    };
+    let expected = job.pipeline.latent_shape(&job.settings.request)?;
+    let (found, values) = load_latents(path)?;
+    if found != expected {
+        let why = format!("{} holds {found:?}, this size needs {expected:?}", path.display());
+        return Err(Error::Request { what: "latents", why });
+    }
+    let mut hash = Sha256::new();
+    values.iter().for_each(|value| hash.update(value.to_le_bytes()));
+    job.settings.request.latents = Some(values);
+    Ok(Some(hex(hash)))
+}
+
+/// The embeddings of the prompts that the request needs, those that were used before from the cache.
+fn texts(args: &Args, job: &Job, report: &mut Report) -> Result<Vec<Tensor>> {
+    let Job { pipeline, device, settings: Settings { request, .. }, .. } = job;
+    let mut prompts = vec![&request.prompt];
+    if request.guidance > 1.0 {
+        prompts.push(&request.negative_prompt);
+    }
+    let Some(cache) = TextCache::of_user().filter(|_| !args.no_text_cache) else {
+        return pipeline.encode(device, &prompts, &mut |event| report.event(event));
+    };
+    let encoder =
+        [pipeline.checkpoint().component_fingerprint("text_encoder")?, device.to_string(), settings::engine()];
+    let ids = pipeline.tokenize(&prompts, &mut |_| {})?;
+    let keys: Vec<String> = ids.iter().map(|ids| TextCache::key(&encoder, ids)).collect();
+    let mut found: Vec<Option<Tensor>> = keys.iter().map(|key| cache.get(key, device)).collect();
+    let missing: Vec<usize> = (0..found.len()).filter(|&i| found[i].is_none()).collect();
+    if !missing.is_empty() {
+        let prompts: Vec<&Prompt> = missing.iter().map(|&i| prompts[i]).collect();
+        let encoded = pipeline.encode(device, &prompts, &mut |event| report.event(event))?;
+        for (i, text) in missing.into_iter().zip(encoded) {
+            cache.put(&keys[i], &text);
+            found[i] = Some(text);
+        }
+    }
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// The words of a prompt that are not among those that a small checkpoint was trained on, each once.
+fn unknown_words(prompt: &str, known: Option<&[String]>) -> Vec<String> {
+    let Some(known) = known else { return Vec::new() };
+    let mut unknown: Vec<String> = Vec::new();
+    for word in prompt.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase) {
+        if !known.contains(&word) && !unknown.contains(&word) {
+            unknown.push(word);
+        }
+    }
+    unknown
 }
 
 /// Whether two paths name one file, there or not.
@@ -114,47 +263,17 @@ fn same_file(a: &Path, b: &Path) -> bool {
     (real(a).is_some() && real(a) == real(b)) || (whole(a).is_some() && whole(a) == whole(b))
 }
 
-/// The model's nearest number of frames for so many seconds.
-fn frames_of(seconds: f64, pipeline: &Pipeline, fps: u32) -> Result<usize> {
-    if !(seconds > 0.0 && seconds < 1e6) {
-        let why = format!("{seconds} is no length: it must be above 0, in seconds");
-        return Err(Error::Request { what: "seconds", why });
-    }
-    Ok(pipeline.nearest_frames((seconds * f64::from(fps)).round() as usize))
-}
-
-fn request(args: &Args, matches: &ArgMatches, text: &str) -> Result<Request> {
-    let steps_given = matches.value_source("steps") == Some(ValueSource::CommandLine);
-    let steps = match &args.sigmas {
-        Some(sigmas) => {
-            Grid::custom(sigmas, steps_given.then_some(args.steps))?;
-            Steps::Sigmas(sigmas.clone())
-        }
-        None => Steps::Schedule { schedule: args.schedule.into(), steps: args.steps, shift: args.shift },
-    };
-    let prompt = |text: &str| Prompt::Text(text.to_owned());
-    Ok(Request {
-        width: args.size.0,
-        height: args.size.1,
-        frames: args.frames,
-        fps: args.fps,
-        steps,
-        sampler: args.sampler.map(Into::into),
-        guidance: args.guidance,
-        seed: args.seed.unwrap_or_else(|| u64::from(RandomState::new().build_hasher().finish() as u32)),
-        ..Request::new(prompt(text), prompt(&args.negative_prompt))
-    })
-}
-
 /// The sink that the path asks for, enlarging pixels if asked; refuses what it could not take.
-fn open_sink(args: &Args, output: &Path, info: &VideoInfo) -> Result<Box<dyn FrameSink>> {
+fn open_sink(args: &Args, output: &Path, settings: &Settings, recipe: &Recipe) -> Result<Box<dyn FrameSink>> {
     if output.is_dir() && !output.as_os_str().to_string_lossy().ends_with(['/', std::path::MAIN_SEPARATOR]) {
         let why = format!("{0} is a folder; write {0}/ for PNG frames in it", output.display());
         return Err(Error::Request { what: "output", why });
     }
-    let options = SinkOptions { force: args.force, stdout: Some(Box::new(std::io::stdout())), comment: None };
-    let sink = Zoom::new(video::open(output, options)?, args.zoom.into())?;
-    sink.check(info)?;
+    let &Request { width, height, frames, fps, .. } = &settings.request;
+    let comment = (!args.no_recipe).then(|| recipe.to_json());
+    let options = SinkOptions { force: args.force, stdout: Some(Box::new(std::io::stdout())), comment };
+    let sink = Zoom::new(video::open(output, options)?, settings.zoom.into())?;
+    sink.check(&VideoInfo { width, height, fps, frames })?;
     Ok(Box::new(sink))
 }
 
@@ -167,86 +286,4 @@ fn default_output(prompt: &str, seed: u64) -> PathBuf {
     // The best that this build can write.
     let ending = if video::formats().contains(&".mp4") { "mp4" } else { "gif" };
     PathBuf::from(format!("{slug}-{seed}.{ending}"))
-}
-
-/// The beginning of a text on one line, control characters escaped.
-fn excerpt(text: &str) -> String {
-    const LONGEST: usize = 60;
-    let mut start = String::new();
-    for c in text.chars().take(LONGEST) {
-        if c.is_control() {
-            start.extend(c.escape_default());
-        } else {
-            start.push(c);
-        }
-    }
-    if text.chars().nth(LONGEST).is_some() {
-        start.push('…');
-    }
-    start
-}
-
-/// Progress on stderr: one line that is written over on a terminal, a line for each stage elsewhere.
-struct Report {
-    quiet: bool,
-    terminal: bool,
-    open_line: bool,
-    started: Instant,
-}
-
-impl Report {
-    fn new(quiet: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        Self { quiet, terminal, open_line: false, started: Instant::now() }
-    }
-
-    fn event(&mut self, event: Progress) {
-        match event {
-            Progress::Loading(stage) => self.line(&format!("loading the {stage}")),
-            Progress::PromptCut { prompt, text } => {
-                let which = if prompt == 0 { "prompt" } else { "negative prompt" };
-                let (length, start) = (text.chars().count(), excerpt(&text));
-                self.line(&format!(
-                    "warning: the {which} is too long; its last {length} characters are not used: {start}"
-                ));
-            }
-            Progress::Step { done, total } => self.count("step", done, total),
-            Progress::Frame { done, total } => self.count("frame", done, total),
-            _ => {}
-        }
-    }
-
-    fn count(&mut self, what: &str, done: usize, total: usize) {
-        if self.quiet {
-            return;
-        }
-        let text = format!("  {what} {done}/{total}, {:.1} s", self.started.elapsed().as_secs_f64());
-        if self.terminal {
-            // A terminal that went away is no reason to end.
-            let _ = write!(std::io::stderr(), "\r\x1b[K{text}");
-            self.open_line = true;
-        } else if done == total || what == "step" {
-            say(&text);
-        }
-    }
-
-    fn line(&mut self, text: &str) {
-        self.done();
-        if !self.quiet {
-            say(text);
-        }
-    }
-
-    /// Ends a line that is still open.
-    fn done(&mut self) {
-        if std::mem::take(&mut self.open_line) {
-            say("");
-        }
-    }
-}
-
-impl Drop for Report {
-    fn drop(&mut self) {
-        self.done();
-    }
 }

@@ -1,79 +1,14 @@
 //! The binary as a user runs it, on a tiny checkpoint.
 
+mod common;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use safetensors::SafeTensors;
 
-/// A folder of its own for one test, removed with it.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("zoetrope-cli-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).expect("a scratch folder");
-        Self(path)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().expect("a unicode path").to_owned()
-    }
-
-    /// What is left in the folder, sorted, hidden files included.
-    fn list(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).expect("a listing");
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("unicode")).collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
-}
-
-fn generate(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_generate")).args(arguments).output().expect("the binary runs")
-}
-
-/// The flags of a run that takes a fraction of a second, then `more`.
-fn tiny(more: &[&str]) -> Output {
-    let model = fixtures().join("checkpoints/b");
-    let model = model.to_str().expect("a unicode path");
-    generate(&[&["-m", model, "--size", "80x48", "--frames", "5", "-t", "3", "-s", "7"][..], more].concat())
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("unicode")
-}
-
-#[track_caller]
-fn succeeds(output: &Output) {
-    assert!(output.status.success(), "{}", text(&output.stderr));
-}
-
-/// Exit status and message of a failure that says all of `fragments`.
-#[track_caller]
-fn fails(output: &Output, code: i32, fragments: &[&str]) {
-    let message = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{message}");
-    assert!(output.stdout.is_empty(), "stdout is for results");
-    for fragment in fragments {
-        assert!(message.contains(fragment), "{fragment:?} is not in: {message}");
-    }
-    assert!(!message.contains("panicked"), "{message}");
-}
+use crate::common::{Scratch, command, copy, fails, fixtures, generate, succeeds, text, tiny};
 
 #[test]
 fn png_frames_are_those_of_diffusers() {
@@ -176,7 +111,7 @@ fn a_prompt_comes_from_standard_input() {
     let (given, piped) = (scratch.path("given.y4m"), scratch.path("piped.y4m"));
     succeeds(&tiny(&["two boats", "-o", &given]));
     let model = fixtures().join("checkpoints/b");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_generate"));
+    let mut command = command();
     command.arg("-m").arg(model).args(["--size", "80x48", "--frames", "5", "-t", "3", "-s", "7", "-", "-o", &piped]);
     let mut child = command.stdin(std::process::Stdio::piped()).spawn().expect("the binary runs");
     child.stdin.take().expect("a pipe").write_all(b"two boats\n").expect("a prompt");
@@ -300,19 +235,6 @@ fn what_a_run_would_stumble_over_late_is_found_before_it_starts() {
     assert_eq!(scratch.list(), ["l.safetensors"]);
 }
 
-/// A copy of the checkpoint that may be damaged.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("a folder");
-    for entry in fs::read_dir(from).expect("a listing").map(|entry| entry.expect("an entry")) {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).expect("a copy");
-        }
-    }
-}
-
 #[test]
 fn a_damaged_checkpoint_is_found_before_the_run_starts() {
     let scratch = Scratch::new();
@@ -375,13 +297,35 @@ fn a_long_prompt_is_cut_in_one_calm_line() {
     assert!(!message.contains('\u{1b}') && message.lines().all(|line| line.len() < 200), "{message}");
 }
 
+#[test]
+fn the_checkpoints_own_defaults_and_words_count() {
+    let scratch = Scratch::new();
+    let (model, video) = (scratch.path("model"), scratch.path("a.y4m"));
+    copy(&fixtures().join("checkpoints/b"), Path::new(&model));
+    let defaults =
+        r#"{ "size": "48x32", "frames": 9, "fps": 8, "steps": 2, "zoom": 3, "known_words": ["a", "red", "boat"] }"#;
+    fs::write(Path::new(&model).join("zoetrope.json"), defaults).expect("a file");
+    let output = generate(&["-m", &model, "A red dragon, a RED boat by a lake", "-o", &video]);
+    succeeds(&output);
+    assert!(fs::read(&video).expect("a video").starts_with(b"YUV4MPEG2 W144 H96 F8:1"));
+    let said = text(&output.stderr);
+    assert!(said.contains("never seen these words: dragon, by, lake;") && said.contains("--model"), "{said}");
+    assert!(said.contains("frame 9/9") && said.contains("step 2/2"), "{said}");
+    let output = generate(&["-m", &model, "a red boat", "-o", &video, "--force", "--zoom", "1", "--frames", "1"]);
+    succeeds(&output);
+    assert!(!text(&output.stderr).contains("never seen"), "{}", text(&output.stderr));
+    assert!(fs::read(&video).expect("a video").starts_with(b"YUV4MPEG2 W48 H32 F8:1"));
+    fs::write(Path::new(&model).join("zoetrope.json"), r#"{ "frames": 6 }"#).expect("a file");
+    fails(&generate(&["-m", &model, "a", "-o", &video]), 1, &["zoetrope.json", "frames", "nearest is 5"]);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn streams_that_cannot_be_written_to_cost_no_video() {
     let scratch = Scratch::new();
     let run = |name: &str, prepare: &dyn Fn(&mut Command)| {
         let model = fixtures().join("checkpoints/b");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_generate"));
+        let mut command = command();
         command.arg("-m").arg(model).args(["--size", "80x48", "--frames", "1", "-t", "1", "a", "-o"]);
         command.arg(scratch.path(name));
         prepare(&mut command);
@@ -413,7 +357,7 @@ fn an_interrupt_ends_the_run_and_leaves_nothing() {
     let scratch = Scratch::new();
     let model = fixtures().join("checkpoints/b");
     for (signal, output) in [("INT", "a.y4m"), ("TERM", "frames/")] {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_generate"))
+        let mut child = command()
             .arg("-m")
             .arg(&model)
             .args(["--size", "1024x1024", "--frames", "5", "a", "-o"])
@@ -454,7 +398,7 @@ fn no_end_leaves_half_a_file() {
         fs::remove_file(reference).expect("the video");
         for kill in 0..kills {
             let model = fixtures().join("checkpoints/b");
-            let mut command = Command::new(env!("CARGO_BIN_EXE_generate"));
+            let mut command = command();
             command.arg("-m").arg(model).args(["--size", "80x48", "--frames", "5", "-t", "3", "-s", "7", "a prompt"]);
             let mut child = (command.args(["--force", "-o", &path]).stdout(Stdio::null()).stderr(Stdio::null()))
                 .spawn()
@@ -481,7 +425,7 @@ fn an_interrupt_ends_even_what_waits_for_another_program() {
     let scratch = Scratch::new();
     let (model, pipe) = (fixtures().join("checkpoints/b"), scratch.path("a.y4m"));
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_generate"));
+    let mut command = command();
     command.arg("-m").arg(model).args(["--size", "80x48", "--frames", "1", "a", "-o", &pipe]);
     let mut child = command.stderr(std::process::Stdio::piped()).spawn().expect("the binary runs");
     // Nobody reads the pipe, so that the run waits for ever; when it has got there cannot be seen from outside.
@@ -497,10 +441,8 @@ fn the_version_names_the_instruction_set() {
     let output = generate(&["--version"]);
     succeeds(&output);
     assert!(text(&output.stdout).starts_with("generate 0.1.0 (cpu: "), "{}", text(&output.stdout));
-    let forced = |level: &str| {
-        let binary = env!("CARGO_BIN_EXE_generate");
-        Command::new(binary).arg("--version").env("ZOETROPE_SIMD", level).output().expect("the binary runs")
-    };
+    let forced =
+        |level: &str| command().arg("--version").env("ZOETROPE_SIMD", level).output().expect("the binary runs");
     assert!(text(&forced("portable").stdout).contains("portable"));
     assert!(text(&forced("mmx").stdout).contains("mmx"));
 }

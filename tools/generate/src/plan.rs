@@ -1,0 +1,213 @@
+//! What a run takes, before it starts.
+
+use serde::Serialize;
+use zoetrope::plan::{Plan, Probe, Stage};
+use zoetrope::{Error, Request, Result, Steps};
+
+use crate::report::{Event, Report, duration};
+use crate::run::Job;
+use crate::{memory, print};
+
+/// Runs that take longer are announced, with what would be cheaper.
+const LONG: f64 = 600.0;
+
+/// Fewer FLOP a second than any machine has that this engine runs on: a run that is short at this rate need not be
+/// estimated any better.
+const SLOWEST: f64 = 5e9;
+
+/// A plan as `--json` prints it.
+#[derive(Serialize)]
+pub struct PlanEvent<'a> {
+    width: usize,
+    height: usize,
+    frames: usize,
+    steps: usize,
+    device: String,
+    threads: usize,
+    stages: Vec<StageEvent<'a>>,
+    memory: u64,
+    machine_memory: Option<u64>,
+    fits: bool,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct StageEvent<'a> {
+    stage: &'a str,
+    tokens: usize,
+    rounds: usize,
+    linear_flop: u64,
+    attention_flop: u64,
+    conv3d_flop: u64,
+    moved_bytes: u64,
+    tensor_bytes: u64,
+    other_bytes: u64,
+    weight_bytes: u64,
+    weights_copied: bool,
+    seconds: f64,
+}
+
+/// The plan of a run that fits into this machine's memory.
+///
+/// # Errors
+/// [`Error::OutOfMemory`] if it does not.
+pub fn fits(job: &Job) -> Result<Plan> {
+    let plan = job.pipeline.plan(&job.device, &job.settings.request)?;
+    check(&plan)?;
+    Ok(plan)
+}
+
+fn check(plan: &Plan) -> Result<()> {
+    match memory::total() {
+        Some(total) if plan.memory() > total => Err(Error::OutOfMemory { asked: plan.memory(), budget: Some(total) }),
+        _ => Ok(()),
+    }
+}
+
+/// Prints the plan.
+///
+/// # Errors
+/// [`Error::OutOfMemory`] if the run does not fit, after the plan is printed.
+pub fn show(job: &Job, json: bool) -> Result<()> {
+    let request = &job.settings.request;
+    let plan = job.pipeline.plan(&job.device, request)?;
+    let probe = Probe::measure(&job.device)?;
+    let (grid, _) = job.pipeline.schedule(request)?;
+    let (steps, threads) = (grid.steps(), rayon::current_num_threads());
+    if json {
+        let &Request { width, height, frames, .. } = request;
+        let stages = plan.stages.iter().map(|stage| stage_event(stage, &probe)).collect();
+        let (memory, machine_memory) = (plan.memory(), memory::total());
+        let (fits, seconds) = (check(&plan).is_ok(), plan.seconds(&probe));
+        let device = job.device.to_string();
+        let event =
+            PlanEvent { width, height, frames, steps, device, threads, stages, memory, machine_memory, fits, seconds };
+        Event::Plan(event).print();
+    } else {
+        print(table(job, &plan, &probe, steps, threads).as_bytes())?;
+    }
+    check(&plan)
+}
+
+fn stage_event<'a>(stage: &'a Stage, probe: &Probe) -> StageEvent<'a> {
+    let &Stage { name, tokens, rounds, work, tensors, other, weights, weights_copied, .. } = stage;
+    StageEvent {
+        stage: name,
+        tokens,
+        rounds,
+        linear_flop: work.linear,
+        attention_flop: work.attention,
+        conv3d_flop: work.conv3d,
+        moved_bytes: work.moved,
+        tensor_bytes: tensors,
+        other_bytes: other,
+        weight_bytes: weights,
+        weights_copied,
+        seconds: stage.seconds(probe),
+    }
+}
+
+fn table(job: &Job, plan: &Plan, probe: &Probe, steps: usize, threads: usize) -> String {
+    let Request { width, height, frames, .. } = &job.settings.request;
+    let mut rows = vec![["", "tokens", "rounds", "FLOP", "memory", "weights", "time"].map(str::to_owned)];
+    for stage in &plan.stages {
+        let (tokens, rounds) = (stage.tokens.to_string(), stage.rounds.to_string());
+        let (memory, weights) = (bytes(stage.memory()), bytes(stage.weights));
+        let time = duration(stage.seconds(probe));
+        rows.push([stage.name.into(), tokens, rounds, flop(stage.work.flop()), memory, weights, time]);
+    }
+    let (work, time) = (flop(plan.work().flop()), duration(plan.seconds(probe)));
+    let weights = bytes(plan.stages.iter().map(|stage| stage.weights).sum());
+    rows.push(["in all".into(), String::new(), String::new(), work, bytes(plan.memory()), weights, time]);
+
+    let mut text = format!("{width}x{height}, {frames} frames, {steps} steps on {}, {threads} threads\n", job.device);
+    let widths: [usize; 7] = std::array::from_fn(|i| rows.iter().map(|row| row[i].len()).max().unwrap_or(0));
+    for row in rows {
+        let [name, numbers @ ..] = &row;
+        let line = numbers
+            .iter()
+            .zip(&widths[1..])
+            .fold(format!("{name:<0$}", widths[0]), |line, (cell, width)| format!("{line}  {cell:>width$}"));
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    let mapped = plan.stages.iter().all(|stage| !stage.weights_copied);
+    text.push_str(if mapped {
+        "Memory is without the weights, which are mapped; times are for weights that are in memory already.\n"
+    } else {
+        "Memory is with the weights of a stage.\n"
+    });
+    if let Some(total) = memory::total() {
+        let verdict = if plan.memory() <= total { "fits" } else { "does not fit" };
+        text.push_str(&format!("It {verdict}: the machine has {}.\n", bytes(total)));
+    }
+    text
+}
+
+/// Says how long a long run will take, and what would be cheaper.
+pub fn announce(job: &Job, plan: &Plan, report: &Report) -> Result<()> {
+    if plan.work().flop() as f64 <= LONG * SLOWEST {
+        return Ok(());
+    }
+    let probe = Probe::measure(&job.device)?;
+    let seconds = plan.seconds(&probe);
+    if seconds <= LONG {
+        return Ok(());
+    }
+    report.line(&format!("this will take about {}; cheaper:", duration(seconds)));
+    for (flags, request) in cheaper(&job.settings.request) {
+        // A size may not be on this model's grid.
+        if let Ok(plan) = job.pipeline.plan(&job.device, &request) {
+            report.line(&format!("  {flags:<38} about {}", duration(plan.seconds(&probe))));
+        }
+    }
+    Ok(())
+}
+
+/// Requests that ask for less, with the flags that make them.
+fn cheaper(request: &Request) -> Vec<(String, Request)> {
+    const FEW_STEPS: usize = 20;
+    const FEW_FRAMES: usize = 33;
+    let mut all = (String::new(), request.clone());
+    let mut found = Vec::new();
+    let mut add = |flags: String, change: &dyn Fn(&mut Request)| {
+        let mut one = request.clone();
+        change(&mut one);
+        change(&mut all.1);
+        all.0 = format!("{} {flags}", all.0).trim_start().to_owned();
+        found.push((flags, one));
+    };
+    if let Steps::Schedule { schedule, steps, shift } = request.steps.clone()
+        && steps > FEW_STEPS
+    {
+        add(format!("--steps {FEW_STEPS}"), &move |r| r.steps = Steps::Schedule { schedule, steps: FEW_STEPS, shift });
+    }
+    if request.frames > FEW_FRAMES {
+        add(format!("--frames {FEW_FRAMES}"), &|r| r.frames = FEW_FRAMES);
+    }
+    // About half of each side, on Wan's grid.
+    let [width, height] = [request.width, request.height].map(|side| (side as f64 * 0.58 / 16.0).round() as usize * 16);
+    if width >= 256 && height >= 256 {
+        add(format!("--size {width}x{height}"), &|r| (r.width, r.height) = (width, height));
+    }
+    if found.len() > 1 {
+        found.push(all);
+    }
+    found
+}
+
+/// FLOP as people read them.
+fn flop(flop: u64) -> String {
+    let flop = flop as f64;
+    let (scale, unit) =
+        [(1e15, "P"), (1e12, "T"), (1e9, "G")].into_iter().find(|(scale, _)| flop >= *scale).unwrap_or((1e6, "M"));
+    format!("{:.1} {unit}", flop / scale)
+}
+
+/// Bytes as people read them.
+fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..0x4000_0000 => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+        _ => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
+    }
+}

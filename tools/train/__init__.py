@@ -1,0 +1,1 @@
+"""Trains the small checkpoint of moving shapes: world, tokenizer, autoencoder, text encoder and transformer."""

@@ -1,0 +1,131 @@
+"""Stage 3: trains text encoder and transformer together by flow matching on the latents of stage 2.
+
+    python -m train.text_dit --out STATE [--steps N] [--minutes M]
+
+A latent x0 and noise n meet at sigma: x = (1 - sigma) x0 + sigma n; the transformer learns n - x0 at time 1000 sigma.
+Sigma is drawn even and then shifted as the sampler's grid is. Resumes from STATE/text_dit.pt.
+"""
+
+import os
+import time
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from . import captions, generator, latents, muon, sample, state, tokenizer
+
+
+class Steps(Dataset):
+    """What a step needs besides latents, from its number alone: their rows, ids and mask of fresh captions."""
+
+    def __init__(self, world, options, first: int):
+        self.world, self.options, self.first = world, options, first
+        self.tokens = tokenizer.build()
+
+    def __len__(self) -> int:
+        return max(0, self.options.steps - self.first)
+
+    def __getitem__(self, index: int):
+        step = self.first + index
+        random = state.generator(self.options.seed, 3, step)
+        rows = torch.randint(len(self.world), (self.options.batch,), generator=random)
+        texts = captions.captions(self.world.pick(rows), self.options.seed * 1_000_003 + step)
+        return rows, *generator.tokenize(texts, self.tokens, trim=not self.options.compile)
+
+
+def draw(latents_of_batch, options, step: int, device: str):
+    """Noisy latents, times and the velocity to learn."""
+    random = state.generator(options.seed, 4, step, device=device)
+    count = len(latents_of_batch)
+    even = (torch.rand(1, generator=random, device=device) + torch.arange(count, device=device) / count) % 1
+    sigma = sample.SHIFT * even / (1 + (sample.SHIFT - 1) * even)
+    noise = torch.randn(latents_of_batch.shape, generator=random, device=device)
+    mixed = torch.lerp(latents_of_batch, noise, sigma[:, None, None, None, None])
+    return mixed, 1000 * sigma, noise - latents_of_batch
+
+
+def main() -> None:
+    """Trains until the last step or until the time is over."""
+    parser = state.arguments(__doc__, steps=20000, batch=32, rate=0.007, adam_rate=7e-4)
+    parser.add_argument("--workers", type=int, default=0, help="processes that write captions")
+    parser.add_argument("--check", type=int, default=24, help="held-out prompts measured with each sheet")
+    options = parser.parse_args()
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the caption writers are processes of their own
+    device = options.device
+    state.settle(device)
+    state.share(device)
+    store, world, mean, deviation = latents.read(options.out)
+    store = store.to(device)
+    model = generator.Generator(options.seed).to(device)
+    parameters = dict(model.named_parameters())
+    inner = [p for name, p in parameters.items() if p.ndim == 2 and ("blocks." in name or "block." in name)
+             and "relative" not in name]  # fmt: skip
+    chosen = {id(p) for p in inner}
+    outer = [p for p in parameters.values() if id(p) not in chosen]
+    optimizer = muon.Both(inner, outer, options.rate, options.adam_rate, weight_decay=0.01)
+    average, step = state.Average(parameters, options.memory), 0
+    path = options.out / "text_dit.pt"
+    if saved := state.load(path, device) or state.load(options.out / "text_dit.small.pt", device):
+        average.values = {k: v.to(device).float() for k, v in saved["average"].items()}
+        state.fill(model, saved.get("model", average.values))
+        step, mean, deviation = saved["step"], saved["mean"].cpu(), saved["deviation"].cpu()
+        if "optimizer" in saved:
+            optimizer.load_state_dict(saved["optimizer"])
+    log = state.Log(options.out / "text_dit.jsonl")
+    mean_d, deviation_d = (v.to(device)[:, None, None, None] for v in (mean, deviation))
+    velocity = torch.compile(model.velocity, dynamic=False) if options.compile else model.velocity
+    first = step
+
+    def keep():
+        common = {"average": average.values, "step": step, "mean": mean, "deviation": deviation}
+        weights = {name: p.detach() for name, p in parameters.items()}
+        state.save(path, {"model": weights, "optimizer": optimizer.state_dict(), **common})
+
+    held = generator.Generator().to(device).eval()
+
+    def look():
+        state.fill(held, average.values)
+        vae = latents.trained(options.out, device, untrained=True)
+        shares, made, texts = sample.evaluate(held, vae, mean, deviation, options.check)
+        state.sheet(made[:10], options.out / "samples.png", labels=texts[:10])
+        log.add(step=step, **shares)
+        log.draw("loss", options.out / "text_dit-loss.png")
+        log.draw("all", options.out / "text_dit-right.png")
+
+    start = saved_at = time.time()
+    total, counted = torch.zeros((), device=device), 0
+    loader = DataLoader(Steps(world, options, step), batch_size=None, num_workers=options.workers)
+    for rows, ids, mask in loader:
+        clean = (store[rows.to(device)].float() - mean_d) / deviation_d
+        mixed, times, target = draw(clean, options, step, device)
+        with torch.autocast(device, torch.bfloat16):
+            text, bias = model.encode(ids.to(device), mask.to(device))
+            loss = (velocity(mixed, times, text.float(), bias) - target).square().mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(outer, 1.0)
+        optimizer.step(state.factor_at(step, options, first))
+        average.update(parameters, step)
+        step, counted, total = step + 1, counted + 1, total + loss.detach()
+        if step % 50 == 0:
+            state.share(device)
+            seconds = time.time() - start
+            speed = round((step - first) * options.batch / seconds, 1)
+            log.add(step=step, loss=float(total) / counted, speed=speed, seconds=round(seconds, 1))
+            total, counted = torch.zeros((), device=device), 0
+        if step % options.sheet_every == 0:
+            look()
+        if time.time() - saved_at > options.save_minutes * 60:
+            keep()
+            saved_at = time.time()
+        if options.minutes and time.time() - start > options.minutes * 60:
+            break
+    keep()
+    if options.small:
+        half = {name: value.half() for name, value in average.values.items()}
+        common = {"step": step, "mean": mean, "deviation": deviation}
+        state.save(options.out / "text_dit.small.pt", {"average": half, **common})
+    look()
+
+
+if __name__ == "__main__":
+    main()
