@@ -16,7 +16,7 @@ use super::{Conv3d, checked};
 use crate::arch::blocks::{Block, Blocks};
 use crate::gemm::pack;
 use crate::gemm::tile::{NR, Part, Then, Tile};
-use crate::simd::{Kernel, LANES, Simd};
+use crate::simd::{Kernel, LANES, MOST_VECTORS, Simd};
 use crate::stored::{Storage, for_storage};
 use crate::{Exec, Stored, scratch};
 
@@ -25,6 +25,8 @@ const POINTS: usize = 36;
 /// Pixels of a tile's side, in the output and in the input.
 const SIDE: usize = 4;
 const SEEN: usize = 6;
+/// Numbers of a kernel's side.
+const SIDE_OF_KERNEL: usize = 3;
 /// Taps in time, at most.
 const MOST_TAPS: usize = 4;
 /// Numbers of the transformed weight that exist at a time, about: 10 MiB.
@@ -50,6 +52,62 @@ impl Conv3d {
         let [_, height, width] = self.output();
         let pixels = height * width;
         self.has_winograd() && self.in_channels >= 32 && self.out_channels >= 32 && pixels >= 64
+    }
+
+    /// Bytes of working memory that [`conv3d_winograd`] keeps on each thread, and on the calling one besides, at most.
+    pub fn winograd_scratch(&self) -> [usize; 2] {
+        if self.output().contains(&0) || self.out_channels == 0 {
+            return [0; 2];
+        }
+        let each = LANES * self.kernel[0] * SIDE_OF_KERNEL * SIDE_OF_KERNEL * MOST_VECTORS * LANES;
+        [scratch::bytes(each), scratch::bytes(Sizes::new(self).numbers().iter().sum())]
+    }
+}
+
+/// What is worked on at a time: it depends on the shape alone.
+#[derive(Clone, Copy)]
+struct Sizes {
+    /// Channels of the input, in whole vectors.
+    channels: usize,
+    /// Terms of a sum: channels and taps in time.
+    terms: usize,
+    /// Columns of the output of which the transformed weight exists at a time.
+    group: usize,
+    /// Rows of tiles, of all and of a strip that is worked out together.
+    down: usize,
+    strip: usize,
+    /// Tiles of a row of tiles.
+    across: usize,
+    /// Frames of the output that are worked out together.
+    chunk: usize,
+    /// Transformed frames that exist at a time.
+    slots: usize,
+}
+
+impl Sizes {
+    fn new(s: &Conv3d) -> Self {
+        let [frames, height, width] = s.output();
+        let channels = s.in_channels.next_multiple_of(LANES);
+        let terms = s.kernel[0] * channels;
+        let all = s.out_channels.next_multiple_of(NR);
+        let most = (WEIGHT / (POINTS * terms) / NR * NR).clamp(NR, all);
+        let group = all.div_ceil(all.div_ceil(most)).next_multiple_of(NR);
+        let (down, across) = (height.div_ceil(SIDE), width.div_ceil(SIDE));
+        let strip = ((TOGETHER / terms).max(TILES) / across).clamp(1, down);
+        let strip = down.div_ceil(down.div_ceil(strip));
+        let chunk = frames.min(FRAMES);
+        Self { channels, terms, group, down, strip, across, chunk, slots: s.kernel[0] - 1 + chunk }
+    }
+
+    /// Numbers that a transformed frame of a strip has.
+    fn seen(&self) -> usize {
+        POINTS * self.strip * self.across * self.channels
+    }
+
+    /// Numbers of transformed weight, of transformed frames and of sums.
+    fn numbers(&self) -> [usize; 3] {
+        let sums = POINTS * self.strip * self.across * self.group;
+        [POINTS * self.terms * self.group, self.slots * self.seen(), sums]
     }
 }
 
@@ -79,21 +137,10 @@ pub fn conv3d_winograd(
         return;
     }
     let tile = exec.run(TileSize);
-    let channels = s.in_channels.next_multiple_of(LANES);
-    let terms = s.kernel[0] * channels;
-    // Columns of the output of which the transformed weight exists at a time.
-    let all = s.out_channels.next_multiple_of(NR);
-    let most = (WEIGHT / (POINTS * terms) / NR * NR).clamp(NR, all);
-    let group = all.div_ceil(all.div_ceil(most)).next_multiple_of(NR);
-    // Rows of tiles, and frames of the output, that are worked out together.
-    let (down, across) = (height.div_ceil(SIDE), width.div_ceil(SIDE));
-    let strip = ((TOGETHER / terms).max(TILES) / across).clamp(1, down);
-    let strip = down.div_ceil(down.div_ceil(strip));
-    let chunk = frames.min(FRAMES);
-    let most = strip * across;
+    let sizes = Sizes::new(s);
+    let Sizes { channels, terms, group, down, strip, across, chunk, slots } = sizes;
     let plan = Plan { tile, channels, terms, across, size: [height, width] };
-    let (seen, slots) = (POINTS * most * channels, s.kernel[0] - 1 + chunk);
-    let numbers = [POINTS * terms * group, slots * seen, POINTS * most * group];
+    let (seen, numbers) = (sizes.seen(), sizes.numbers());
     scratch::shared(numbers.iter().sum(), |memory| {
         let (weight, memory) = memory.split_at_mut(numbers[0]);
         let (frames_seen, sums) = memory.split_at_mut(numbers[1]);
