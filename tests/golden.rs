@@ -185,7 +185,8 @@ fn vae_decoder() {
         let checkpoint = golden.checkpoint();
         let config = Configs::read(&checkpoint).unwrap().vae;
         let (weights, _) = checkpoint.component("vae", &wan_vae::name_table(&config)).unwrap();
-        for (device, bound) in opened(true).into_iter().zip([STAGE; 9]).chain(devices().into_iter().zip([WINOGRAD; 9])) {
+        for (device, bound) in opened(true).into_iter().zip([STAGE; 9]).chain(devices().into_iter().zip([WINOGRAD; 9]))
+        {
             let decoder = wan_vae::Decoder::load(&weights, config.clone(), &device).unwrap();
             let latent = tensor(&device, &given.tensor("vae.latent").unwrap());
             let video = decode(&decoder, &latent, usize::MAX);

@@ -95,8 +95,7 @@ impl<const N: usize, L: Left> Task<'_, N, L> {
                 return;
             }
             let rows = row..block.rows.min(row + R);
-            let sums: [[f32; N]; R] =
-                sums(s, left, block.row + rows.start..block.row + rows.end, taps, ordered);
+            let sums: [[f32; N]; R] = sums(s, left, block.row + rows.start..block.row + rows.end, taps, ordered);
             for (row, sums) in rows.zip(sums) {
                 let mut sum = s.load_partial(&sums[..weights.n]);
                 if let Some(bias) = weights.bias {
