@@ -41,6 +41,7 @@ pub struct Cpu(Arc<CpuState>);
 
 struct CpuState {
     level: Level,
+    exact_conv: bool,
     pool: Pool,
     cancel: Cancel,
     work: Mutex<Work>,
@@ -53,8 +54,10 @@ struct CpuState {
 /// How a [`Device`] is opened.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceOptions {
-    /// The instruction set; the best of this machine if `None` (`ZOETROPE_SIMD=portable|avx2` overrides that choice).
+    /// The instruction set; the best of this machine if `None` (`ZOETROPE_SIMD=portable|avx2|avx512` overrides that choice).
     pub level: Option<Level>,
+    /// Convolutions as direct sums, slower and with a fourth of the rounding error, never by Winograd's algorithm.
+    pub exact_conv: bool,
     /// The most bytes of tensors in use at one time; no limit if `None`.
     pub memory_budget: Option<u64>,
     /// The flag that stops this device's work.
@@ -84,7 +87,7 @@ impl Device {
                 Level::detect().map_err(|error| Error::Request { what: "ZOETROPE_SIMD", why: error.to_string() })?
             }
         };
-        Ok(Self::new(level, Pool::new(options.memory_budget), options.cancel))
+        Ok(Self::new(level, options.exact_conv, Pool::new(options.memory_budget), options.cancel))
     }
 
     /// A device like this one that runs no kernel and has no memory, but counts both: its tensors hold no numbers
@@ -92,18 +95,18 @@ impl Device {
     /// device would have.
     pub(crate) fn counting(&self) -> Self {
         let Self::Cpu(cpu) = self;
-        Self::new(cpu.0.level, Pool::counting(), Cancel::default())
+        Self::new(cpu.0.level, cpu.0.exact_conv, Pool::counting(), Cancel::default())
     }
 
     /// A fresh device with this one's instructions and stop flag.
     pub(crate) fn another(&self) -> Self {
         let Self::Cpu(cpu) = self;
-        Self::new(cpu.0.level, Pool::new(None), self.cancel().clone())
+        Self::new(cpu.0.level, cpu.0.exact_conv, Pool::new(None), self.cancel().clone())
     }
 
-    fn new(level: Level, pool: Pool, cancel: Cancel) -> Self {
+    fn new(level: Level, exact_conv: bool, pool: Pool, cancel: Cancel) -> Self {
         let (work, weights, examined) = Default::default();
-        Self::Cpu(Cpu(Arc::new(CpuState { level, pool, cancel, work, weights, examined })))
+        Self::Cpu(Cpu(Arc::new(CpuState { level, exact_conv, pool, cancel, work, weights, examined })))
     }
 
     /// The flag that stops this device's work.
@@ -197,16 +200,22 @@ impl Cpu {
         }
     }
 
+    /// Whether convolutions may go by Winograd's algorithm.
+    pub(crate) fn winograd(&self) -> bool {
+        !self.0.exact_conv
+    }
+
     pub(crate) fn pool(&self) -> &Pool {
         &self.0.pool
     }
 }
 
-/// What decides the bits of a result: the kind of device and, of a processor, the instruction set: "cpu avx2".
+/// What decides the bits of a result: the kind of device and, of a processor, the instruction set and whether
+/// convolutions are direct sums: "cpu avx2", "cpu avx2 exact-conv".
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::Cpu(cpu) = self;
-        write!(f, "cpu {}", cpu.0.level)
+        write!(f, "cpu {}{}", cpu.0.level, if cpu.0.exact_conv { " exact-conv" } else { "" })
     }
 }
 

@@ -45,8 +45,8 @@
 //! # Manners
 //!
 //! The crate never prints, ends the process or touches its signals. Bad input does not make it panic: every failure is
-//! an [`Error`] that names the thing and the remedy. It reads one environment variable: `ZOETROPE_SIMD`, `portable` or
-//! `avx2`, is the kernels' instruction set where [`DeviceOptions::level`] leaves it open.
+//! an [`Error`] that names the thing and the remedy. It reads one environment variable: `ZOETROPE_SIMD`, `portable`, `avx2` or
+//! `avx512`, is the kernels' instruction set where [`DeviceOptions::level`] leaves it open.
 //!
 //! **Threads.** Work runs in the rayon pool of the thread that calls: `pool.install(|| pipeline.generate(..))` decides how
 //! many threads it gets. Outside any pool rayon takes its global one, as it always does (`RAYON_NUM_THREADS` is rayon's);

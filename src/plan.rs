@@ -196,7 +196,7 @@ impl<'a> Count<'a> {
             round: self.round,
             work,
             tensors: self.device.pool_stats().peak,
-            other: other + work.scratch * threads as u64,
+            other: other + work.scratch * threads as u64 + work.shared,
             weights: self.device.weights_seen() - weights,
             weights_copied,
         }

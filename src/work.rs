@@ -19,6 +19,8 @@ pub struct Work {
     pub moved: u64,
     /// Bytes of working memory that each thread keeps for kernels: the most of any op.
     pub scratch: u64,
+    /// Bytes of working memory that the calling thread keeps besides: the most of any op.
+    pub shared: u64,
 }
 
 impl Work {
@@ -43,6 +45,12 @@ impl Work {
         let each = product([2, kh, kw, shape.in_channels, shape.out_channels]);
         let flop = product([height, width, taps]).saturating_mul(each);
         Self { conv3d: flop, scratch: shape.scratch() as u64, ..Self::default() }
+    }
+
+    /// A convolution by Winograd's algorithm: the same FLOP, of which only a quarter of the multiplications is done.
+    pub(crate) fn winograd(shape: &kernels::Conv3d) -> Self {
+        let [scratch, shared] = shape.winograd_scratch().map(|bytes| bytes as u64);
+        Self { scratch, shared, ..Self::conv3d(shape) }
     }
 
     /// An op that reads and writes so many numbers in all.
@@ -72,6 +80,7 @@ impl Work {
             conv3d: f(self.conv3d, other.conv3d),
             moved: f(self.moved, other.moved),
             scratch: self.scratch,
+            shared: self.shared,
         }
     }
 }
@@ -80,7 +89,8 @@ impl Add for Work {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { scratch: self.scratch.max(other.scratch), ..self.each(other, u64::saturating_add) }
+        let (scratch, shared) = (self.scratch.max(other.scratch), self.shared.max(other.shared));
+        Self { scratch, shared, ..self.each(other, u64::saturating_add) }
     }
 }
 

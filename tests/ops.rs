@@ -253,7 +253,10 @@ fn a_misfit_is_an_error_that_names_op_and_shapes() {
         ops::channel_norm(&x, &zeros(&[3])),
         ops::modulate(x.clone(), &zeros(&[3]), &zeros(&[8])),
         ops::gated_add(x.clone(), &zeros(&[2, 8]), &zeros(&[8])),
-        ops::gated_add_rows(x.clone(), 2, &zeros(&[2, 8]), &zeros(&[8])),
+        ops::linear_add(x.clone(), 2, &zeros(&[2, 8]), &matrix(&[8, 8]), None, None),
+        ops::linear_add(x.clone(), 0, &zeros(&[2, 8]), &matrix(&[5, 8]), None, None),
+        ops::linear_add(x.clone(), 0, &zeros(&[2, 8]), &matrix(&[8, 8]), None, Some(&zeros(&[7]))),
+        ops::linear_add(x.clone(), usize::MAX, &zeros(&[2, 8]), &matrix(&[8, 8]), None, None),
         ops::affine(x.clone(), &zeros(&[8]), &zeros(&[1])),
         ops::rope(x.clone(), 2, &zeros(&[2, 2]), &zeros(&[2, 2])),
         ops::conv3d(&video, None, &matrix(&[5, 8, 1, 3, 3]), None, Conv3dParams { pad_front: usize::MAX, ..plain }),
@@ -332,15 +335,23 @@ proptest! {
         let device = Device::cpu().unwrap();
         let (x, y, gate) = (common::data::normal(1, rows * width), common::data::normal(2, some * width),
                             common::data::normal(3, width));
+        let (w, bias) = (common::data::normal(4, width * width), common::data::normal(5, width));
         let matrix = |rows: usize, values: &[f32]| tensor(&device, &[rows, width], values);
         let (tx, ty) = (matrix(rows, &x), matrix(some, &y));
+        let vector = |values: &[f32]| tensor(&device, &[width], values);
 
-        let got = ops::gated_add_rows(tx.clone(), first, &ty, &tensor(&device, &[width], &gate)).unwrap();
-        let own = first * width..(first + some) * width;
-        let mut want: Vec<f64> = x.iter().map(|&x| x.into()).collect();
-        let changed = reference::gated_add(&x[own.clone()], &y, &gate);
-        want.splice(own, changed);
-        holds("gated_add_rows", agree(got.data(), &want, Limit::F32.of_terms(1.0)));
+        let layer = Weight::from_f32("w", [width, width], w.clone());
+        let (tb, tg) = (vector(&bias), vector(&gate));
+        for gated in [true, false] {
+            let gate = if gated { gate.clone() } else { vec![1.0; width] };
+            let got = ops::linear_add(tx.clone(), first, &ty, &layer, Some(&tb), gated.then_some(&tg)).unwrap();
+            let mut want: Vec<f64> = x.iter().map(|&x| x.into()).collect();
+            let added = reference::linear(&y, &w, some, width, width, Some(&bias), Act::None);
+            for (i, added) in added.into_iter().enumerate() {
+                want[first * width + i] += added * f64::from(gate[i % width]);
+            }
+            holds("linear_add", agree(got.data(), &want, Limit::F32.of_terms(1.0)));
+        }
 
         let twice = ops::repeat_rows(&tx, 2).unwrap();
         assert_eq!(twice.data(), [&x[..], &x].concat());
@@ -379,6 +390,8 @@ proptest! {
         let _ = ops::channel_norm(&a, &b);
         let _ = ops::modulate(a.clone(), &b, &b);
         let _ = ops::gated_add(a.clone(), &b, &b);
+        let _ = ops::linear_add(a.clone(), x.len(), &b, &m, None, None);
+        let _ = ops::linear_add(a.clone(), 0, &a, &m, Some(&b), Some(&b));
         let _ = ops::rope(a.clone(), 1, &b, &b);
         let _ = ops::patchify(&a, [1, 2, 2]);
         let _ = ops::upsample_nearest(&a, [2, 2]);

@@ -1,12 +1,13 @@
 //! How near the kernels come to the peak of one thread: `cargo run --release -p zoetrope-kernels --example peak`.
 //!
-//! Words after `--` choose the lines that contain them all.
+//! Words after `--` choose the lines that contain them all; `threads=2` runs on two threads, whose time is the clock's.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use zoetrope_kernels::{
-    Activation, Attention, AttentionBias, Conv3d, Exec, Level, Stored, attention, conv3d, linear, probe,
+    Activation, Attention, AttentionBias, Conv3d, Exec, Level, Stored, attention, conv3d, conv3d_winograd, linear,
+    probe,
 };
 
 fn numbers(count: usize) -> Vec<f32> {
@@ -24,8 +25,12 @@ fn bf16(count: usize) -> Vec<u8> {
     numbers(count).iter().flat_map(|&x| half::bf16::from_f32(x).to_le_bytes()).collect()
 }
 
-/// Seconds that this thread has run for, so that what else the machine does counts less; time itself where unknown.
+/// Seconds that this thread has run for, so that what else the machine does counts less; time itself where unknown, or
+/// where there are more threads.
 fn seconds(begin: Instant) -> f64 {
+    if rayon::current_num_threads() > 1 {
+        return begin.elapsed().as_secs_f64();
+    }
     // The kernel's account is brought up to date when the thread offers to pause.
     std::thread::yield_now();
     let schedule = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
@@ -92,6 +97,11 @@ impl Lines<'_> {
         self.line(&name, 2 * taps * in_channels * out_channels * frames * pixels, || {
             conv3d(self.exec, &s, &x, &tail, Stored::BF16(&w), Some(&bias), &mut out);
         });
+        if s.prefers_winograd() {
+            self.line(&format!("{name}, Winograd"), 2 * taps * in_channels * out_channels * frames * pixels, || {
+                conv3d_winograd(self.exec, &s, &x, &tail, Stored::BF16(&w), Some(&bias), None, &mut out);
+            });
+        }
     }
 
     fn attention(&self, heads: usize, tokens: usize, head_dim: usize) {
@@ -116,25 +126,32 @@ impl Lines<'_> {
 
 fn main() {
     let stop = AtomicBool::new(false);
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool of one thread");
-    one.install(|| {
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let threads = words.iter().find_map(|word| word.strip_prefix("threads=")?.parse().ok()).unwrap_or(1);
+    words.retain(|word| !word.starts_with("threads="));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
+    pool.install(|| {
         for &level in Level::available() {
             let exec = Exec { level, stop: &stop };
             let rounds = 10_000_000;
             let peak = measure(probe(exec, 1) as f64 * rounds as f64, || _ = probe(exec, rounds));
             println!("{level}: multiply and add in registers: {peak:.1} GFLOP/s");
             let lines = Lines { exec, words: &words, peak };
-            for rows in [768, 77, 16, 1] {
+            for rows in [768, 4096, 77, 16, 1] {
                 lines.linear(rows, 1536, 1536);
             }
-            lines.linear(768, 8960, 1536);
-            lines.linear(768, 1536, 8960);
+            for rows in [768, 4096] {
+                lines.linear(rows, 8960, 1536);
+                lines.linear(rows, 1536, 8960);
+            }
             lines.conv3d(96, 96, 4, 128);
             lines.conv3d(192, 192, 4, 64);
+            lines.conv3d(384, 384, 2, 64);
             lines.conv3d(384, 384, 1, 32);
+            lines.conv3d(384, 384, 4, 32);
             lines.conv3d(96, 3, 4, 64);
             lines.attention(12, 1024, 128);
+            lines.attention(12, 4096, 128);
             lines.attention(64, 512, 64);
             lines.attention(1, 1024, 384);
             lines.attention(8, 256, 24);

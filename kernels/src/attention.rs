@@ -1,23 +1,23 @@
 //! Attention with a streamed softmax: the matrix of queries by keys never exists.
 //!
-//! A task takes some queries of one head and walks over blocks of keys. All products run transposed, `K Q^T` and then
-//! `V^T P`: queries lie along the lanes of vectors, so the softmax needs no sums across lanes, and what it leaves is
-//! already packed as the right operand of the second product. Running maximum and sum as in Milakov and Gimelshein,
-//! "Online normalizer calculation for softmax" (arXiv 1805.02867); blocks as in FlashAttention (arXiv 2205.14135).
+//! A task takes some queries of one head and walks over blocks of keys. A tile of queries meets all keys of a block at
+//! once; its scores stay in the level-one cache, become exponentials there and are, as they lie, the left panel of the
+//! product with the values. Running maximum and sum as in Milakov and Gimelshein, "Online normalizer calculation for
+//! softmax" (arXiv 1805.02867); blocks as in FlashAttention (arXiv 2205.14135).
 
 use crate::arch::blocks::{Block, Blocks};
-use crate::gemm::pack::{self, SLACK};
-use crate::gemm::tile::{self, MR, NR};
-use crate::math::exp;
-use crate::simd::{Kernel, Simd};
+use crate::gemm::pack;
+use crate::gemm::tile::{Lines, MR, NR, Part, Then, Tile};
+use crate::math::exp_of_less;
+use crate::simd::{Kernel, LANES, Simd};
 use crate::stored::F32;
 use crate::{Exec, scratch};
 
 #[cfg(test)]
 mod tests;
 
-/// Numbers in a block of keys, of values or of queries, about: 96 KiB each.
-const BLOCK: usize = 24 * 1024;
+/// Numbers in a block of keys, of values or of queries, about: 128 KiB each.
+const BLOCK: usize = 32 * 1024;
 
 /// The shape of an attention over rows that hold all heads side by side: head `h` begins at `h * head_dim`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,7 +43,7 @@ pub struct Attention {
 impl Attention {
     /// Bytes of working memory that [`attention`] keeps on each thread.
     pub fn scratch(&self) -> usize {
-        if self.head_dim == 0 || self.queries == 0 { 0 } else { scratch::bytes(Plan::new(self).numbers(self.head_dim)) }
+        if self.head_dim == 0 || self.queries == 0 { 0 } else { scratch::bytes(Plan::new(self).numbers()) }
     }
 }
 
@@ -85,7 +85,10 @@ pub fn attention(exec: Exec, s: &Attention, q: &[f32], k: &[f32], v: &[f32], bia
     }
     let plan = Plan::new(s);
     Blocks::new(out, s.queries, width, s.out_stride, [plan.queries, s.head_dim]).for_each(|block| {
-        scratch::with(plan.numbers(s.head_dim), |memory| {
+        if exec.stopped() {
+            return;
+        }
+        scratch::with(plan.numbers(), |memory| {
             exec.run(Task { exec, shape: s, q, k, v, bias, plan, memory, block });
         });
     });
@@ -94,12 +97,14 @@ pub fn attention(exec: Exec, s: &Attention, q: &[f32], k: &[f32], v: &[f32], bia
 /// Sizes of a task's blocks.
 #[derive(Clone, Copy)]
 struct Plan {
-    /// A multiple of [`NR`].
+    /// Queries of a task, at most.
     queries: usize,
-    /// A multiple of [`MR`].
+    /// A multiple of [`NR`].
     keys: usize,
-    /// Numbers per head, up to a multiple of [`MR`].
+    /// Numbers per head as terms of a sum.
     dims: usize,
+    /// Numbers per head as columns of a product.
+    wide: usize,
 }
 
 impl Plan {
@@ -108,15 +113,15 @@ impl Plan {
         let even = |all: usize, most: usize, unit: usize| {
             all.div_ceil(all.div_ceil(most).max(1)).max(1).next_multiple_of(unit)
         };
-        let queries = even(s.queries, (BLOCK / s.head_dim).clamp(128, 256), NR);
-        let keys = even(s.keys, (BLOCK / s.head_dim).clamp(48, 192), MR);
-        Self { queries, keys, dims: s.head_dim.next_multiple_of(MR) }
+        let most = BLOCK / s.head_dim;
+        let queries = even(s.queries, most.clamp(10 * MR, 24 * MR), MR);
+        let keys = even(s.keys, (most / NR * NR).clamp(2 * NR, 8 * NR), NR);
+        Self { queries, keys, dims: s.head_dim.next_multiple_of(LANES), wide: s.head_dim.next_multiple_of(NR) }
     }
 
     /// Numbers of working memory.
-    fn numbers(self, head_dim: usize) -> usize {
-        let keys = self.keys * head_dim + SLACK + self.keys * self.dims + SLACK + 2 * NR;
-        keys + self.queries * (head_dim + self.dims + 2) + 2 * self.keys * NR
+    fn numbers(self) -> usize {
+        (self.queries + self.keys) * self.dims + self.keys * (self.wide + MR) + self.queries * (LANES + 1)
     }
 }
 
@@ -133,16 +138,6 @@ struct Task<'a> {
     block: Block<'a>,
 }
 
-/// The running state of sixteen queries, one per lane.
-struct Lanes<'a> {
-    /// The greatest score so far.
-    most: &'a mut [f32; NR],
-    /// The sum of exponentials so far.
-    sum: &'a mut [f32; NR],
-    /// `[dims][16]`: the sum of values so far, each times its exponential.
-    values: &'a mut [[f32; NR]],
-}
-
 impl Kernel for Task<'_> {
     type Output = ();
 
@@ -151,198 +146,179 @@ impl Kernel for Task<'_> {
         let Self { exec, shape, q, k, v, bias, plan, mut memory, mut block } = self;
         let dim = shape.head_dim;
         let mut take = |numbers: usize| memory.split_off_mut(..numbers).expect("Plan::numbers counts all");
-        let queries = take(plan.queries * dim);
-        let values_so_far = take(plan.queries * plan.dims);
-        let scores = take(plan.keys * NR);
-        let offsets = take(plan.keys * NR);
-        let state = take(plan.queries * 2);
-        let keys = take((plan.keys * dim + SLACK).next_multiple_of(NR));
-        let values = take((plan.keys * plan.dims + SLACK).next_multiple_of(NR));
+        let queries = take(block.rows * plan.dims);
+        let keys = take(plan.keys * plan.dims);
+        let values = take(plan.keys * plan.wide);
+        let scores = take(plan.keys * MR).as_chunks_mut::<LANES>().0;
+        let sums = take(block.rows * LANES).as_chunks_mut::<LANES>().0;
+        let most = take(block.rows);
 
-        let q_bytes: &[u8] = bytemuck::cast_slice(&q[block.column..]);
-        for (i, panel) in (0..block.rows).step_by(NR).zip(queries.chunks_mut(dim * NR)) {
-            let stride = shape.q_stride * size_of::<f32>();
-            let bytes = &q_bytes[(block.row + i) * stride..];
-            pack::right::<S, F32>(s, bytes, stride, NR.min(block.rows - i), dim, Some, panel);
+        // Tiles of equal height, not full ones and a rest.
+        let height = block.rows.div_ceil(block.rows.div_ceil(S::TILE[0]));
+        let width = S::TILE[1] * LANES;
+        pack_queries(s, shape, &q[block.row * shape.q_stride + block.column..], height, block.rows, queries);
+        sums.fill([0.0; LANES]);
+        // Not minus infinity, whose difference from a hidden key's score would not be a number.
+        most.fill(f32::MIN);
+        if shape.keys == 0 {
+            for row in 0..block.rows {
+                block.row(row, 0..dim).fill(0.0);
+            }
+            return;
         }
-        for lanes in state.as_chunks_mut::<{ 2 * NR }>().0 {
-            let (most, sum) = lanes.split_at_mut(NR);
-            // Not minus infinity, whose difference from a hidden key's score would not be a number.
-            most.fill(f32::MIN);
-            sum.fill(0.0);
-        }
-        values_so_far.fill(0.0);
 
         for start in (0..shape.keys).step_by(plan.keys) {
             let here = plan.keys.min(shape.keys - start);
-            pack_keys(s, shape, k, block.column, start, here, keys);
-            pack_values(s, shape, v, block.column, start, here, values);
-            let panels = (0..block.rows).step_by(NR).zip(queries.chunks(dim * NR));
-            let states = state.as_chunks_mut::<{ 2 * NR }>().0.iter_mut();
-            for (((i, queries), state), so_far) in panels.zip(states).zip(values_so_far.chunks_mut(plan.dims * NR)) {
+            let chunks = here.div_ceil(LANES);
+            let first = start * shape.kv_stride + block.column;
+            pack_keys(s, shape, &k[first..], here, keys);
+            pack_values(s, shape, &v[first..], here, values);
+            for row in (0..block.rows).step_by(height) {
                 if exec.stopped() {
                     return;
                 }
-                let (scores, _) = scores.as_chunks_mut::<NR>();
-                for (key, panel) in (0..here).step_by(MR).zip(keys.chunks(dim * MR)) {
-                    let sums = tile::product(s, &panel[..dim * MR], queries);
-                    for (row, sum) in scores[key..key + MR].iter_mut().zip(sums) {
-                        let [a, b] = tile::halves_mut(row);
-                        s.store(sum[0], a);
-                        s.store(sum[1], b);
+                let rows = height.min(block.rows - row);
+                let left = &queries[row * plan.dims..][..rows * plan.dims];
+                for (panel, right) in (0..here).step_by(width).zip(keys.chunks(plan.dims * width)) {
+                    let lines = &mut scores[panel / LANES * rows..];
+                    let out = Lines { lines, strides: [1, rows] };
+                    Tile { rows, left, right, bias: None, then: Then::Set, out }.run(s);
+                }
+                for i in 0..rows {
+                    let query = block.row + row + i;
+                    let bias = match bias {
+                        AttentionBias::None => None,
+                        AttentionBias::PerKey(bias) => Some(&bias[start..start + here]),
+                        AttentionBias::PerHead(bias) => {
+                            let first = (block.column / dim * shape.queries + query) * shape.keys + start;
+                            Some(&bias[first..first + here])
+                        }
+                    };
+                    let scores = &mut scores[i..];
+                    let shrink = weigh(s, scores, rows, here, bias, &mut most[row + i], &mut sums[row + i]);
+                    // After the first blocks the maximum seldom grows.
+                    if start > 0 && shrink != 1.0 {
+                        times(s, s.splat(shrink), block.row(row + i, 0..dim));
                     }
                 }
-                let ([most, sum], _) = state.as_chunks_mut::<NR>() else { unreachable!("two times sixteen") };
-                let (values_so_far, _) = so_far.as_chunks_mut::<NR>();
-                let mut lanes = Lanes { most, sum, values: values_so_far };
-                let scores = &mut scores[..here];
-                match bias {
-                    AttentionBias::None => weigh(s, shape.scale, |_| [s.zero(); 2], scores, &mut lanes),
-                    AttentionBias::PerKey(bias) => {
-                        let bias = &bias[start..start + here];
-                        weigh(s, shape.scale, |key| [s.splat(bias[key]); 2], scores, &mut lanes);
-                    }
-                    AttentionBias::PerHead(bias) => {
-                        let first = (block.column / dim * shape.queries + block.row + i) * shape.keys + start;
-                        let stride = shape.keys * size_of::<f32>();
-                        let bytes: &[u8] = bytemuck::cast_slice(&bias[first..]);
-                        pack::right::<S, F32>(s, bytes, stride, NR.min(block.rows - i), here, Some, offsets);
-                        let offsets = &offsets.as_chunks::<NR>().0[..here];
-                        let load = |key: usize| {
-                            let [a, b] = tile::halves(&offsets[key]);
-                            [s.load(a), s.load(b)]
-                        };
-                        weigh(s, shape.scale, load, scores, &mut lanes);
-                    }
-                }
-                for (panel, rows) in values.chunks(here * MR).zip(lanes.values.chunks_mut(MR)) {
-                    let sums = tile::product(s, &panel[..here * MR], scores.as_flattened());
-                    for (row, sum) in rows.iter_mut().zip(sums) {
-                        let [a, b] = tile::halves_mut(row);
-                        s.store(s.load(a) + sum[0], a);
-                        s.store(s.load(b) + sum[1], b);
-                    }
+                let left = &scores.as_flattened()[..chunks * rows * LANES];
+                let then = if start == 0 { Then::Set } else { Then::Add };
+                for (column, right) in (0..dim).step_by(width).zip(values.chunks(chunks * LANES * width)) {
+                    let out = Part { block: &mut block, row, columns: column..dim.min(column + width) };
+                    Tile { rows, left, right, bias: None, then, out }.run(s);
                 }
             }
         }
-
-        for (i, state) in (0..block.rows).step_by(NR).zip(state.as_chunks::<{ 2 * NR }>().0) {
-            let values = &values_so_far[i * plan.dims..][..plan.dims * NR].as_chunks().0[..dim];
-            let sums = state[NR..].first_chunk().expect("two times sixteen");
-            divide(s, values, sums, if shape.keys == 0 { 1.0 } else { 0.0 }, i, &mut block);
+        for (row, sum) in sums.iter().enumerate() {
+            let sum = s.sum(s.load(sum));
+            times(s, s.splat(1.0 / sum), block.row(row, 0..dim));
         }
     }
 }
 
-/// Packs keys as left panels, `[head_dim][6]` each; the last key fills a panel's rest.
+/// Packs queries, times the scale, as left panels of `height` rows.
 #[inline(always)]
-fn pack_keys<S: Simd>(
+fn pack_queries<S: Simd>(s: S, shape: &Attention, q: &[f32], height: usize, count: usize, panels: &mut [f32]) {
+    let dim = shape.head_dim;
+    let dims = dim.next_multiple_of(LANES);
+    for start in (0..count).step_by(height) {
+        let rows = height.min(count - start);
+        let panel = &mut panels[start * dims..][..rows * dims];
+        for row in 0..rows {
+            pack::left(s, &q[(start + row) * shape.q_stride..][..dim], rows, row, 0, panel);
+        }
+        pack::left_end(rows, dim, panel);
+        times(s, s.splat(shape.scale), panel);
+    }
+}
+
+/// Packs keys as right panels of their transpose.
+#[inline(always)]
+fn pack_keys<S: Simd>(s: S, shape: &Attention, k: &[f32], count: usize, panels: &mut [f32]) {
+    let (dim, width) = (shape.head_dim, S::TILE[1] * LANES);
+    let dims = dim.next_multiple_of(LANES);
+    let (bytes, stride): (&[u8], _) = (bytemuck::cast_slice(k), shape.kv_stride * size_of::<f32>());
+    for (key, panel) in (0..count).step_by(width).zip(panels.chunks_mut(dims * width)) {
+        pack::right::<S, F32>(s, &bytes[key * stride..], stride, width.min(count - key), dim, Some, panel);
+        panel[dim * width..].fill(0.0);
+    }
+}
+
+/// Packs values as right panels; keys up to a whole vector get zeros.
+#[inline(always)]
+fn pack_values<S: Simd>(s: S, shape: &Attention, v: &[f32], count: usize, panels: &mut [f32]) {
+    let vectors = S::TILE[1];
+    let terms = count.next_multiple_of(LANES);
+    let (lines, _) = panels.as_chunks_mut::<LANES>();
+    for key in 0..count {
+        let row = &v[key * shape.kv_stride..][..shape.head_dim];
+        let (whole, rest) = row.as_chunks::<LANES>();
+        let line = |i: usize| (i / vectors * terms + key) * vectors + i % vectors;
+        for (i, numbers) in whole.iter().enumerate() {
+            s.store(s.load(numbers), &mut lines[line(i)]);
+        }
+        // The rest of the last panel counts for nothing that is kept, but must be numbers.
+        for i in whole.len()..row.len().div_ceil(LANES).next_multiple_of(vectors) {
+            let rest = if i == whole.len() { rest } else { &[] };
+            s.store(s.load_partial(rest), &mut lines[line(i)]);
+        }
+    }
+    for panel in lines.chunks_mut(terms * vectors).take(shape.head_dim.div_ceil(LANES * vectors)) {
+        panel[count * vectors..].fill([0.0; LANES]);
+    }
+}
+
+/// Turns one query's scores, whose vectors lie `stride` apart, into exponentials, adds those to its sum and returns the
+/// factor that brings what it had before to the new maximum.
+#[inline(always)]
+fn weigh<S: Simd>(
     s: S,
-    shape: &Attention,
-    k: &[f32],
-    column: usize,
-    start: usize,
+    scores: &mut [[f32; LANES]],
+    stride: usize,
     count: usize,
-    mut panels: &mut [f32],
-) {
-    for key in (0..count).step_by(MR) {
-        let mut rows = [&k[..0]; MR];
-        for (i, row) in rows.iter_mut().enumerate() {
-            let key = start + (key + i).min(count - 1);
-            *row = &k[key * shape.kv_stride + column..][..shape.head_dim];
-        }
-        pack::left(s, rows, panels);
-        panels = &mut panels[shape.head_dim * MR..];
+    bias: Option<&[f32]>,
+    most: &mut f32,
+    sum: &mut [f32; LANES],
+) -> f32 {
+    let chunks = count.div_ceil(LANES);
+    if !count.is_multiple_of(LANES) {
+        // Lanes without a key.
+        scores[(chunks - 1) * stride][count % LANES..].fill(f32::NEG_INFINITY);
     }
+    let mut greatest = s.splat(*most);
+    if let Some(bias) = bias {
+        for (scores, bias) in scores.iter_mut().step_by(stride).zip(bias.chunks(LANES)) {
+            let score = s.load(scores) + s.load_partial(bias);
+            s.store(score, scores);
+            greatest = s.max(score, greatest);
+        }
+    } else {
+        for scores in scores.iter().step_by(stride).take(chunks) {
+            greatest = s.max(s.load(scores), greatest);
+        }
+    }
+    let new = s.max_lane(greatest);
+    let mut total = s.zero();
+    let middle = s.splat(new);
+    for scores in scores.iter_mut().step_by(stride).take(chunks) {
+        let weight = exp_of_less(s, s.load(scores) - middle);
+        s.store(weight, scores);
+        total = total + weight;
+    }
+    let shrink = s.to_array(exp_of_less(s, s.splat(*most - new)))[0];
+    s.store(s.fma(s.load(sum), s.splat(shrink), total), sum);
+    *most = new;
+    shrink
 }
 
-/// Packs values as left panels of their transpose, `[count][6]` each; what a panel holds past the head is unspecified.
+/// Multiplies numbers by a factor.
 #[inline(always)]
-fn pack_values<S: Simd>(
-    s: S,
-    shape: &Attention,
-    v: &[f32],
-    column: usize,
-    start: usize,
-    count: usize,
-    mut panels: &mut [f32],
-) {
-    for dim in (0..shape.head_dim).step_by(MR) {
-        for key in 0..count {
-            let row = &v[(start + key) * shape.kv_stride + column..][dim..shape.head_dim];
-            let numbers = match row.first_chunk() {
-                Some(eight) => s.load(eight),
-                None => s.load_partial(row),
-            };
-            // The next key overwrites the two numbers too many.
-            s.store(numbers, panels[key * MR..].first_chunk_mut().expect("panels end in slack"));
-        }
-        panels = &mut panels[count * MR..];
+fn times<S: Simd>(s: S, factor: S::V, numbers: &mut [f32]) {
+    let (whole, rest) = numbers.as_chunks_mut::<LANES>();
+    for numbers in whole {
+        s.store(s.load(numbers) * factor, numbers);
     }
-}
-
-/// Turns scores into exponentials and brings the running state to the new maximum.
-#[inline(always)]
-fn weigh<S: Simd>(s: S, scale: f32, bias: impl Fn(usize) -> [S::V; 2], scores: &mut [[f32; NR]], lanes: &mut Lanes) {
-    let scale = s.splat(scale);
-    let [most_a, most_b] = tile::halves_mut(lanes.most);
-    let (old_a, old_b) = (s.load(most_a), s.load(most_b));
-    let (mut new_a, mut new_b) = (old_a, old_b);
-    for (key, scores) in scores.iter_mut().enumerate() {
-        let [a, b] = tile::halves_mut(scores);
-        let bias = bias(key);
-        let (score_a, score_b) = (s.fma(s.load(a), scale, bias[0]), s.fma(s.load(b), scale, bias[1]));
-        s.store(score_a, a);
-        s.store(score_b, b);
-        new_a = s.max(score_a, new_a);
-        new_b = s.max(score_b, new_b);
-    }
-    s.store(new_a, most_a);
-    s.store(new_b, most_b);
-
-    let (shrink_a, shrink_b) = (exp(s, old_a - new_a), exp(s, old_b - new_b));
-    let [sum_a, sum_b] = tile::halves_mut(lanes.sum);
-    let (mut total_a, mut total_b) = (s.load(sum_a) * shrink_a, s.load(sum_b) * shrink_b);
-    for scores in scores {
-        let [a, b] = tile::halves_mut(scores);
-        let (weight_a, weight_b) = (exp(s, s.load(a) - new_a), exp(s, s.load(b) - new_b));
-        s.store(weight_a, a);
-        s.store(weight_b, b);
-        total_a = total_a + weight_a;
-        total_b = total_b + weight_b;
-    }
-    s.store(total_a, sum_a);
-    s.store(total_b, sum_b);
-
-    // After the first blocks the maximum seldom grows.
-    if s.sum(shrink_a) + s.sum(shrink_b) != NR as f32 {
-        for values in lanes.values.iter_mut() {
-            let [a, b] = tile::halves_mut(values);
-            s.store(s.load(a) * shrink_a, a);
-            s.store(s.load(b) * shrink_b, b);
-        }
-    }
-}
-
-/// Divides sixteen queries' values by their sums (and `more`) and writes them to their rows.
-#[inline(always)]
-fn divide<S: Simd>(s: S, values: &[[f32; NR]], sums: &[f32; NR], more: f32, row: usize, block: &mut Block) {
-    for (half, sums) in tile::halves(sums).into_iter().enumerate() {
-        let factor = s.splat(1.0) / (s.load(sums) + s.splat(more));
-        for dim in (0..values.len()).step_by(8) {
-            let dims = dim..values.len().min(dim + 8);
-            let mut eight = [s.zero(); 8];
-            for (v, values) in eight.iter_mut().zip(&values[dims.clone()]) {
-                *v = s.load(tile::halves(values)[half]) * factor;
-            }
-            let rows = row + half * 8..block.rows.min(row + half * 8 + 8);
-            for (row, v) in rows.zip(s.transpose(eight)) {
-                let out = block.row(row, dims.clone());
-                match out.first_chunk_mut() {
-                    Some(out) => s.store(v, out),
-                    None => s.store_partial(v, out),
-                }
-            }
-        }
+    if !rest.is_empty() {
+        s.store_partial(s.load_partial(rest) * factor, rest);
     }
 }

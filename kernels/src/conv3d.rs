@@ -2,8 +2,12 @@
 
 use std::ops::Range;
 
-use crate::gemm::driver::{self, Left, Weights, ZEROS};
+pub use winograd::conv3d_winograd;
+
+use crate::gemm::driver::{self, After, Left, Weights, ZEROS};
 use crate::{Activation, Exec, Stored};
+
+mod winograd;
 
 /// The shape of a convolution over channels-last frames.
 ///
@@ -62,6 +66,14 @@ impl Conv3d {
 ///
 /// If a slice is not as long as the shape says, or the kernel or a stride has a zero in it.
 pub fn conv3d(exec: Exec, s: &Conv3d, x: &[f32], tail: &[f32], w: Stored, bias: Option<&[f32]>, out: &mut [f32]) {
+    let [frames, height, width] = checked(s, x, tail, w, bias, out);
+    let rows = frames * height * width;
+    let weights = Weights { w, n: s.out_channels, bias, then: After::Act(Activation::None) };
+    driver::product(exec, &Patches::new(s, x, tail), rows, weights, out);
+}
+
+/// The output's size, after a look at all slices' lengths.
+fn checked(s: &Conv3d, x: &[f32], tail: &[f32], w: Stored, bias: Option<&[f32]>, out: &[f32]) -> [usize; 3] {
     assert!(s.kernel.iter().chain(&s.stride).all(|&n| n > 0), "conv3d: an extent of zero in {s:?}");
     let frame = s.height * s.width * s.in_channels;
     let [frames, height, width] = s.output();
@@ -70,9 +82,7 @@ pub fn conv3d(exec: Exec, s: &Conv3d, x: &[f32], tail: &[f32], w: Stored, bias: 
     assert_eq!(w.len(), s.out_channels * s.in_channels * s.taps(), "conv3d: w of {s:?}");
     assert!(bias.is_none_or(|b| b.len() == s.out_channels), "conv3d: bias of {s:?}");
     assert_eq!(out.len(), frames * height * width * s.out_channels, "conv3d: out of {s:?}");
-    let rows = frames * height * width;
-    let weights = Weights { w, n: s.out_channels, bias, act: Activation::None };
-    driver::product(exec, &Patches::new(s, x, tail), rows, weights, out);
+    [frames, height, width]
 }
 
 /// The matrix that the convolution multiplies with: a row holds what the kernel sees from one place.
@@ -262,12 +272,73 @@ mod tests {
     }
 
     #[test]
+    fn winograd_is_the_f64_loop() {
+        let more = [
+            shape(1, [4, 4], [16, 32], [3, 3, 3]),
+            shape(5, [9, 13], [18, 35], [3, 3, 3]),
+            Conv3d { pad: [0, 3, 1, 0], ..shape(2, [6, 38], [32, 34], [2, 3, 3]) },
+            Conv3d { tail_frames: 2, pad_front: 0, ..shape(6, [9, 9], [17, 40], [3, 3, 3]) },
+            // More columns than are transformed at a time.
+            Conv3d { tail_frames: 1, pad_front: 1, ..shape(1, [2, 3], [400, 110], [3, 3, 3]) },
+        ];
+        let mut looked_at = 0;
+        for s in shapes().iter().chain(&more).filter(|s| s.has_winograd()) {
+            let frame = s.height * s.width * s.in_channels;
+            let (x, tail) = (numbers(1, s.frames * frame), numbers(2, s.tail_frames * frame));
+            let bias = numbers(3, s.out_channels);
+            let residual = numbers(5, s.output().iter().product::<usize>() * s.out_channels);
+            for (j, w) in Kept::each(4, s.out_channels * s.in_channels * s.taps()).iter().enumerate() {
+                let (bias, residual) = ((j != 2).then_some(&bias[..]), (j != 1).then_some(&residual[..]));
+                let mut want = reference(s, &x, &tail, &w.widened(), bias);
+                if let Some(residual) = residual {
+                    want.iter_mut().zip(residual).for_each(|(want, &r)| *want += f64::from(r));
+                }
+                for &level in Level::available() {
+                    let mut out = vec![f32::NAN; want.len()];
+                    conv3d_winograd(exec(level), s, &x, &tail, w.stored(), bias, residual, &mut out);
+                    let off = distance(&out, &want);
+                    // Of 400 channels; 1.5e-6 of 96.
+                    assert!(off <= 4e-6, "{level} {s:?}: {off}");
+                    looked_at += 1;
+                }
+            }
+        }
+        assert!(looked_at >= 3 * 12);
+    }
+
+    #[test]
+    fn winograd_is_for_some_shapes() {
+        let base = shape(3, [8, 8], [32, 32], [3, 3, 3]);
+        assert!(base.has_winograd() && base.prefers_winograd());
+        assert!(!shape(3, [7, 8], [32, 32], [3, 3, 3]).prefers_winograd());
+        assert!(!shape(3, [8, 8], [32, 3], [3, 3, 3]).prefers_winograd());
+        for s in [Conv3d { stride: [1, 2, 2], ..base }, Conv3d { kernel: [3, 1, 1], ..base }] {
+            assert!(!s.has_winograd() && !s.prefers_winograd());
+        }
+    }
+
+    #[test]
+    fn a_set_flag_stops_winograd() {
+        let stop = std::sync::atomic::AtomicBool::new(true);
+        let s = shape(2, [17, 9], [20, 50], [3, 3, 3]);
+        let (x, w) = (numbers(1, 2 * 17 * 9 * 20), numbers(2, 50 * 20 * 27));
+        for &level in Level::available() {
+            let mut out = vec![7.0; 2 * 17 * 9 * 50];
+            conv3d_winograd(Exec { level, stop: &stop }, &s, &x, &[], (&w[..]).into(), None, None, &mut out);
+            assert!(out.iter().all(|&x| x == 7.0), "{level}");
+        }
+    }
+
+    #[test]
     fn bits_do_not_depend_on_threads() {
         let s = shape(2, [17, 9], [20, 50], [3, 3, 3]);
         let (x, w) = (numbers(1, 2 * 17 * 9 * 20), numbers(2, 50 * 20 * 27));
         for &level in Level::available() {
             same_bits_on_any_number_of_threads(2 * 17 * 9 * 50, |out| {
                 conv3d(exec(level), &s, &x, &[], (&w[..]).into(), None, out);
+            });
+            same_bits_on_any_number_of_threads(2 * 17 * 9 * 50, |out| {
+                conv3d_winograd(exec(level), &s, &x, &[], (&w[..]).into(), None, None, out);
             });
         }
     }

@@ -1,10 +1,10 @@
 //! Ops that make each number from itself and its neighbours in other slices, in place.
 
 use crate::Exec;
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, LANES, Simd};
 use crate::tasks::{TASK, pieces, rows_of_a_task};
 
-/// What becomes of eight numbers of x and the eight of each operand that belong to them.
+/// What becomes of some numbers of x and those of each operand that belong to them.
 pub(crate) trait Op<const N: usize>: Copy + Sync {
     fn apply<S: Simd>(self, s: S, x: S::V, operands: [S::V; N]) -> S::V;
 }
@@ -67,15 +67,15 @@ impl<const N: usize, O: Op<N>> Kernel for Map<'_, N, O> {
                     Operand::Row(values) => &values[..row.len()],
                 };
             }
-            let (eights, rest) = row.as_chunks_mut::<8>();
-            let start_of_rest = 8 * eights.len();
-            for (i, eight) in eights.iter_mut().enumerate() {
+            let (vectors, rest) = row.as_chunks_mut::<LANES>();
+            let start_of_rest = LANES * vectors.len();
+            for (i, vector) in vectors.iter_mut().enumerate() {
                 let mut lanes = [s.zero(); N];
                 for (lane, slice) in lanes.iter_mut().zip(beside) {
-                    *lane = s.load(&slice.as_chunks::<8>().0[i]);
+                    *lane = s.load(&slice.as_chunks::<LANES>().0[i]);
                 }
-                let result = op.apply(s, s.load(eight), lanes);
-                s.store(result, eight);
+                let result = op.apply(s, s.load(vector), lanes);
+                s.store(result, vector);
             }
             if !rest.is_empty() {
                 let mut lanes = [s.zero(); N];

@@ -14,6 +14,8 @@ pub enum Level {
     Portable,
     /// AVX2, FMA and F16C.
     Avx2,
+    /// AVX-512 F, BW, DQ and VL.
+    Avx512,
 }
 
 /// The environment variable that forces a level.
@@ -21,9 +23,10 @@ const VARIABLE: &str = "ZOETROPE_SIMD";
 
 impl Level {
     /// All levels, the slowest first.
-    const ALL: [Self; 2] = [Self::Portable, Self::Avx2];
+    const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
 
-    /// The fastest level of this machine, or the one that `ZOETROPE_SIMD` names (`portable` or `avx2`); decided once.
+    /// The fastest level of this machine, or the one that `ZOETROPE_SIMD` names (`portable`, `avx2` or
+    /// `avx512`); decided once.
     ///
     /// # Errors
     ///
@@ -56,6 +59,7 @@ impl fmt::Display for Level {
         f.write_str(match self {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
         })
     }
 }
@@ -74,7 +78,7 @@ impl fmt::Display for LevelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown(name) => {
-                write!(f, "{VARIABLE}={name:?} is not a SIMD level: set it to portable or avx2, or unset it")
+                write!(f, "{VARIABLE}={name:?} is not a SIMD level: set it to portable, avx2 or avx512, or unset it")
             }
             Self::Unavailable(level) => {
                 write!(
@@ -129,7 +133,7 @@ mod tests {
         let error = Level::named("AVX9", &Level::ALL).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "ZOETROPE_SIMD=\"AVX9\" is not a SIMD level: set it to portable or avx2, or unset it"
+            "ZOETROPE_SIMD=\"AVX9\" is not a SIMD level: set it to portable, avx2 or avx512, or unset it"
         );
     }
 

@@ -5,16 +5,16 @@
 //! engine's ops check the same beforehand and turn it into errors.
 //!
 //! - [`Exec`] says how to run: with which instructions ([`Level`]) and until when (a flag that stops the work).
-//!   [`Level::detect`] picks the fastest instructions of the machine; `ZOETROPE_SIMD=portable` or `avx2` forces one.
+//!   [`Level::detect`] picks the fastest instructions of the machine; `ZOETROPE_SIMD=portable`, `avx2` or `avx512` forces one.
 //! - [`Stored`] is a checkpoint's weight where it lies: `f32`, `f16` or `bf16` bytes at any alignment. Kernels widen it
 //!   piece by piece; no converted copy of a weight ever exists. All arithmetic is `f32`.
 //! - [`linear`], [`conv3d`] and [`attention`] are where the time goes. They share one register tile and its packing.
 //! - Work is cut into tasks for the current `rayon` pool by the shape alone: at one level, results have the same bits on
 //!   any number of threads. Between levels they differ by rounding.
 //!
-//! Inside, each kernel is one generic body over `simd::Simd`, a vocabulary of eight-lane vectors, compiled once for each
-//! backend in `arch`: `portable` is what the whole build may use, `avx2` is entered through a function that switches the
-//! instructions on after the machine was asked. All unsafe code of the crate is in `arch`.
+//! Inside, each kernel is one generic body over `simd::Simd`, a vocabulary of sixteen-lane vectors, compiled once for each
+//! backend in `arch`: `portable` is what the whole build may use, `avx2` and `avx512` are entered through functions that
+//! switch the instructions on after the machine was asked. All unsafe code of the crate is in `arch`.
 //!
 //! ```
 //! use std::sync::atomic::AtomicBool;
@@ -51,11 +51,11 @@ mod testing;
 
 pub use activation::activate;
 pub use attention::{Attention, AttentionBias, attention};
-pub use conv3d::{Conv3d, conv3d};
+pub use conv3d::{Conv3d, conv3d, conv3d_winograd};
 pub use elementwise::{add, affine, clamp, gated_add, modulate, mul};
 pub use embedding::embedding;
 pub use exec::{Exec, Level, LevelError};
-pub use gemm::{Activation, linear, linear_scratch};
+pub use gemm::{Activation, linear, linear_add, linear_scratch};
 pub use layout::{channels_first, channels_last, interleave_frames, patchify, unpatchify, upsample_nearest};
 pub use norm::{channel_norm, layer_norm, rms_norm};
 pub use probe::probe;

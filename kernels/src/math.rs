@@ -5,8 +5,8 @@ use crate::simd::Simd;
 /// `e^x` to about one unit in the last place; 0 below -104, infinite above 88.73, and NaN of NaN.
 ///
 /// `x = n ln 2 + r` with a whole `n` and `|r| <= ln 2 / 2`, so `e^x = 2^n e^r`; the polynomial for `e^r` is our own
-/// weighted least-squares fit of degree six (relative error 4e-9). `2^n` is applied in two halves: thus results below
-/// the normal range are rounded, not lost.
+/// weighted least-squares fit of degree six (relative error 4e-9). Results below the normal range are rounded, not
+/// lost.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
     // In this order of arguments a NaN passes.
@@ -19,9 +19,25 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
     for c in [8.368_745e-3, 4.166_839e-2, 1.666_652_1e-1, 4.999_999_4e-1] {
         p = s.fma(p, r, s.splat(c));
     }
-    let e = s.fma(r * r, p, r) + s.splat(1.0);
-    let half = s.round(n * s.splat(0.5));
-    e * s.pow2(half) * s.pow2(n - half)
+    s.scale(s.fma(r * r, p, r) + s.splat(1.0), n)
+}
+
+/// `e^d` of numbers up to 0, to three units in the last place; 0 where it would be below the normal range, and NaN of
+/// NaN.
+///
+/// `2^y = 2^n 2^r` with a whole `n` and `|r| <= 1/2`; the polynomial for `2^r` is our own minimax fit of degree five with
+/// `2^0 = 1` kept (relative error 1.05e-7).
+#[inline(always)]
+pub(crate) fn exp_of_less<S: Simd>(s: S, d: S::V) -> S::V {
+    // In this order of arguments a NaN passes; minus infinity does not, whose rest would not be a number.
+    let y = s.max(s.splat(-150.0), d * s.splat(std::f32::consts::LOG2_E));
+    let n = s.round(y);
+    let r = y - n;
+    let mut p = s.splat(1.330_057_2e-3);
+    for c in [9.669_687e-3, 5.550_558_5e-2, 0.240_222_83, std::f32::consts::LN_2, 1.0] {
+        p = s.fma(p, r, s.splat(c));
+    }
+    s.scale_down(p, n)
 }
 
 /// `x / (1 + e^-x)`.
@@ -47,25 +63,27 @@ mod tests {
     use super::*;
     use crate::Level;
     use crate::arch::dispatch;
-    use crate::simd::Kernel;
+    use crate::simd::{Kernel, LANES};
 
     #[derive(Clone, Copy)]
     enum Function {
         Exp,
+        ExpOfLess,
         Silu,
         Gelu,
     }
 
-    struct Apply(Function, [f32; 8]);
+    struct Apply(Function, [f32; LANES]);
 
     impl Kernel for Apply {
-        type Output = [f32; 8];
+        type Output = [f32; LANES];
 
         #[inline(always)]
-        fn run<S: Simd>(self, s: S) -> [f32; 8] {
+        fn run<S: Simd>(self, s: S) -> [f32; LANES] {
             let x = s.load(&self.1);
             s.to_array(match self.0 {
                 Function::Exp => exp(s, x),
+                Function::ExpOfLess => exp_of_less(s, x),
                 Function::Silu => silu(s, x),
                 Function::Gelu => gelu_tanh(s, x),
             })
@@ -76,7 +94,7 @@ mod tests {
     fn worst(level: Level, f: Function, range: [f32; 2], want: impl Fn(f64) -> f64) -> f64 {
         let steps = 40_000;
         let mut worst = 0.0f64;
-        for i in (0..steps).step_by(8) {
+        for i in (0..steps).step_by(LANES) {
             let x = std::array::from_fn(|j| range[0] + (range[1] - range[0]) * ((i + j) as f32 / steps as f32));
             for (x, y) in x.into_iter().zip(dispatch(level, Apply(f, x))) {
                 let exact = want(f64::from(x));
@@ -97,6 +115,9 @@ mod tests {
             for (f, range, limit, want) in [
                 (Function::Exp, [-103.9f32, 88.72], 1.5, f64::exp as fn(f64) -> f64),
                 (Function::Exp, [-1.0, 1.0], 1.5, f64::exp),
+                (Function::ExpOfLess, [-1.0, 0.0], 3.0, f64::exp),
+                // The rounding of the argument's multiple counts as many times.
+                (Function::ExpOfLess, [-87.0, -1.0], 100.0, f64::exp),
                 (Function::Silu, [-20.0, 60.0], 3.0, |x| x / (1.0 + (-x).exp())),
                 (Function::Gelu, [-1.0, 30.0], 4.0, exact_gelu),
                 (Function::Gelu, [-3.0, -1.0], 16.0, exact_gelu),
@@ -112,12 +133,17 @@ mod tests {
     #[test]
     fn limits_are_exact() {
         let inf = f32::INFINITY;
+        let twice = |x: [f32; 8]| std::array::from_fn(|i| x[i % 8]);
         for &level in Level::available() {
-            let x = [-inf, -1e30, -104.0, 0.0, -0.0, 89.0, inf, f32::NAN];
+            let x = twice([-inf, -1e30, -104.0, 0.0, -0.0, 89.0, inf, f32::NAN]);
             let y = dispatch(level, Apply(Function::Exp, x));
             assert_eq!(y[..7], [0.0, 0.0, 0.0, 1.0, 1.0, inf, inf]);
             assert!(y[7].is_nan());
-            let x = [-1e30, -200.0, 0.0, 100.0, 1e20, 3e38, inf, f32::NAN];
+            let x = twice([-inf, f32::MIN, -1e5, -110.0, 0.0, -0.0, -105.0, f32::NAN]);
+            let y = dispatch(level, Apply(Function::ExpOfLess, x));
+            assert_eq!(y[..7], [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0]);
+            assert!(y[7].is_nan());
+            let x = twice([-1e30, -200.0, 0.0, 100.0, 1e20, 3e38, inf, f32::NAN]);
             for f in [Function::Silu, Function::Gelu] {
                 let y = dispatch(level, Apply(f, x));
                 assert_eq!(y[..7], [0.0, 0.0, 0.0, 100.0, 1e20, 3e38, inf]);

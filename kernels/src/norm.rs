@@ -1,4 +1,4 @@
-//! Normalisations of rows. Statistics are sums of 32 lanes in f32; what follows them, once a row, is in f64.
+//! Normalisations of rows. Statistics are sums of 64 lanes in f32; what follows them, once a row, is in f64.
 
 use crate::Exec;
 use crate::simd::{Kernel, LANES, Simd};
@@ -89,11 +89,11 @@ impl Then for Affine<'_> {
     }
 }
 
-/// Eight numbers from `at`, or those that there are and zeros.
+/// Sixteen numbers from `at`, or those that there are and zeros.
 #[inline(always)]
 fn load_at<S: Simd>(s: S, row: &[f32], at: usize) -> S::V {
     match row[at..].first_chunk() {
-        Some(eight) => s.load(eight),
+        Some(vector) => s.load(vector),
         None => s.load_partial(&row[at..]),
     }
 }
@@ -115,10 +115,10 @@ impl<F: Factor> Kernel for Scale<'_, F> {
         for (row, out) in x.chunks_exact(weight.len()).zip(out.chunks_exact_mut(weight.len())) {
             let [_, squares] = sums(s, row, 0.0);
             let factor = s.splat(factor.of(squares, weight.len()) as f32);
-            let ((eights, rest), (out, out_rest)) = (row.as_chunks::<LANES>(), out.as_chunks_mut::<LANES>());
-            let start_of_rest = LANES * eights.len();
-            for (i, (eight, out)) in eights.iter().zip(out).enumerate() {
-                s.store(s.load(eight) * factor * load_at(s, weight, LANES * i), out);
+            let ((vectors, rest), (out, out_rest)) = (row.as_chunks::<LANES>(), out.as_chunks_mut::<LANES>());
+            let start_of_rest = LANES * vectors.len();
+            for (i, (vector, out)) in vectors.iter().zip(out).enumerate() {
+                s.store(s.load(vector) * factor * load_at(s, weight, LANES * i), out);
             }
             if !rest.is_empty() {
                 s.store_partial(s.load_partial(rest) * factor * load_at(s, weight, start_of_rest), out_rest);
@@ -149,10 +149,10 @@ impl<T: Then> Kernel for LayerNorm<'_, T> {
             let deviation = (squares - distances * distances + f64::from(eps)).sqrt();
             let (near, off) = (s.splat(near), s.splat(distances as f32));
             let factor = s.splat((1.0 / deviation) as f32);
-            let ((eights, rest), (out, out_rest)) = (row.as_chunks::<LANES>(), out.as_chunks_mut::<LANES>());
-            let start_of_rest = LANES * eights.len();
-            for (i, (eight, out)) in eights.iter().zip(out).enumerate() {
-                let normed = (s.load(eight) - near - off) * factor;
+            let ((vectors, rest), (out, out_rest)) = (row.as_chunks::<LANES>(), out.as_chunks_mut::<LANES>());
+            let start_of_rest = LANES * vectors.len();
+            for (i, (vector, out)) in vectors.iter().zip(out).enumerate() {
+                let normed = (s.load(vector) - near - off) * factor;
                 s.store(then.apply(s, normed, LANES * i), out);
             }
             if !rest.is_empty() {
@@ -173,15 +173,15 @@ fn sums<S: Simd>(s: S, row: &[f32], middle: f32) -> [f64; 2] {
     let mut squares = [s.zero(); 4];
     let (steps, rest) = row.as_chunks::<STEP>();
     for step in steps {
-        for (i, eight) in step.as_chunks::<LANES>().0.iter().enumerate() {
-            let v = s.load(eight) - m;
+        for (i, vector) in step.as_chunks::<LANES>().0.iter().enumerate() {
+            let v = s.load(vector) - m;
             sum[i] = sum[i] + v;
             squares[i] = s.fma(v, v, squares[i]);
         }
     }
-    let (eights, rest) = rest.as_chunks::<LANES>();
-    for (i, eight) in eights.iter().enumerate() {
-        let v = s.load(eight) - m;
+    let (vectors, rest) = rest.as_chunks::<LANES>();
+    for (i, vector) in vectors.iter().enumerate() {
+        let v = s.load(vector) - m;
         sum[i] = sum[i] + v;
         squares[i] = s.fma(v, v, squares[i]);
     }

@@ -47,12 +47,12 @@ impl Kernel for Rotate<'_> {
             }
             for head in self.row.chunks_exact_mut(self.head_dim) {
                 let pairs = &mut head[2 * ENTRIES * block..][..2 * cos.len()];
-                let (eights, rest) = pairs.as_chunks_mut::<LANES>();
-                let at = eights.len();
+                let (vectors, rest) = pairs.as_chunks_mut::<LANES>();
+                let at = vectors.len();
                 let ((cosines, _), (sines, _)) = (cosines.as_chunks::<LANES>(), sines.as_chunks::<LANES>());
-                for ((eight, c), sn) in eights.iter_mut().zip(cosines).zip(sines) {
-                    let v = rotated(s, s.load(eight), s.load(c), s.load(sn));
-                    s.store(v, eight);
+                for ((vector, c), sn) in vectors.iter_mut().zip(cosines).zip(sines) {
+                    let v = rotated(s, s.load(vector), s.load(c), s.load(sn));
+                    s.store(v, vector);
                 }
                 if !rest.is_empty() {
                     let v = rotated(s, s.load_partial(rest), s.load(&cosines[at]), s.load(&sines[at]));
@@ -63,7 +63,7 @@ impl Kernel for Rotate<'_> {
     }
 }
 
-/// `(a, b)` to `(a cos - b sin, b cos + a sin)` for four pairs.
+/// `(a, b)` to `(a cos - b sin, b cos + a sin)` for eight pairs.
 #[inline(always)]
 fn rotated<S: Simd>(s: S, x: S::V, cos: S::V, sin: S::V) -> S::V {
     s.fma(x, cos, s.swap_pairs(x) * sin)

@@ -81,21 +81,21 @@ impl<'a> From<&'a [f32]> for Stored<'a> {
 pub(crate) trait Storage: Copy + Send + Sync {
     /// Bytes of one number.
     const SIZE: usize;
-    /// Bytes of eight numbers.
-    type Eight;
+    /// Bytes of sixteen numbers.
+    type Vector;
 
-    /// The numbers in eights; up to seven at the end are left out.
-    fn eights(bytes: &[u8]) -> &[Self::Eight];
+    /// The numbers in sixteens; up to fifteen at the end are left out.
+    fn vectors(bytes: &[u8]) -> &[Self::Vector];
 
-    /// Widens eight numbers.
-    fn load<S: Simd>(s: S, eight: &Self::Eight) -> S::V;
+    /// Widens sixteen numbers.
+    fn load<S: Simd>(s: S, vector: &Self::Vector) -> S::V;
 
-    /// Widens the up to seven numbers that `bytes` holds; the other lanes are zero.
+    /// Widens the up to sixteen numbers that `bytes` holds; the other lanes are zero.
     #[inline(always)]
     fn load_partial<S: Simd>(s: S, bytes: &[u8]) -> S::V {
-        let mut lanes = [0; 32];
+        let mut lanes = [0; 64];
         lanes[..bytes.len()].copy_from_slice(bytes);
-        Self::load(s, &Self::eights(&lanes)[0])
+        Self::load(s, &Self::vectors(&lanes)[0])
     }
 }
 
@@ -132,46 +132,46 @@ pub(crate) use for_storage;
 
 impl Storage for F32 {
     const SIZE: usize = 4;
-    type Eight = [u8; 32];
+    type Vector = [u8; 64];
 
     #[inline(always)]
-    fn eights(bytes: &[u8]) -> &[Self::Eight] {
+    fn vectors(bytes: &[u8]) -> &[Self::Vector] {
         bytes.as_chunks().0
     }
 
     #[inline(always)]
-    fn load<S: Simd>(s: S, eight: &Self::Eight) -> S::V {
-        s.load_f32_bytes(eight)
+    fn load<S: Simd>(s: S, vector: &Self::Vector) -> S::V {
+        s.load_f32_bytes(vector)
     }
 }
 
 impl Storage for F16 {
     const SIZE: usize = 2;
-    type Eight = [u8; 16];
+    type Vector = [u8; 32];
 
     #[inline(always)]
-    fn eights(bytes: &[u8]) -> &[Self::Eight] {
+    fn vectors(bytes: &[u8]) -> &[Self::Vector] {
         bytes.as_chunks().0
     }
 
     #[inline(always)]
-    fn load<S: Simd>(s: S, eight: &Self::Eight) -> S::V {
-        s.load_f16_bytes(eight)
+    fn load<S: Simd>(s: S, vector: &Self::Vector) -> S::V {
+        s.load_f16_bytes(vector)
     }
 }
 
 impl Storage for BF16 {
     const SIZE: usize = 2;
-    type Eight = [u8; 16];
+    type Vector = [u8; 32];
 
     #[inline(always)]
-    fn eights(bytes: &[u8]) -> &[Self::Eight] {
+    fn vectors(bytes: &[u8]) -> &[Self::Vector] {
         bytes.as_chunks().0
     }
 
     #[inline(always)]
-    fn load<S: Simd>(s: S, eight: &Self::Eight) -> S::V {
-        s.load_bf16_bytes(eight)
+    fn load<S: Simd>(s: S, vector: &Self::Vector) -> S::V {
+        s.load_bf16_bytes(vector)
     }
 }
 

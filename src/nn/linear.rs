@@ -53,6 +53,11 @@ impl Linear {
         result_of(&self.name, ops::linear(x, &self.weight, self.bias.as_ref(), activation)?)
     }
 
+    /// `x + gate * forward(h)`, `x` `[.., out]` being added to from row `first` on.
+    pub fn forward_add(&self, x: Tensor, first: usize, h: &Tensor, gate: Option<&Tensor>) -> Result<Tensor> {
+        result_of(&self.name, ops::linear_add(x, first, h, &self.weight, self.bias.as_ref(), gate)?)
+    }
+
     /// The layer that computes outputs `range` alone, on the same weights.
     pub fn rows(&self, range: Range<usize>) -> Result<Self> {
         let bias = self.bias.as_ref().map(|bias| bias.narrow(range.clone())).transpose()?;

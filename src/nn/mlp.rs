@@ -1,7 +1,7 @@
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::Linear;
-use crate::ops::{self, Activation};
+use crate::ops::Activation;
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
@@ -37,8 +37,8 @@ impl Mlp {
     pub fn forward_gated_add(&self, mut x: Tensor, h: &Tensor, gate: &Tensor) -> Result<Tensor> {
         let rows = h.shape().rows();
         for first in (0..rows).step_by(CHUNK_ROWS) {
-            let y = self.forward(&h.narrow(first..rows.min(first + CHUNK_ROWS))?)?;
-            x = ops::gated_add_rows(x, first, &y, gate)?;
+            let h = self.up.forward_with(&h.narrow(first..rows.min(first + CHUNK_ROWS))?, Activation::GeluTanh)?;
+            x = self.down.forward_add(x, first, &h, Some(gate))?;
         }
         Ok(x)
     }

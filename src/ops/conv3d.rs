@@ -22,7 +22,9 @@ pub struct Conv3dParams {
 ///
 /// `x` `[T, H, W, C]`, `tail` `[T', H, W, C]` frames that precede `x` (from an earlier call), `w` `[N, C, kt, kh, kw]` in
 /// any storage type, `bias` `N` values, result `[T'', H'', W'', N]`. `kt = 1` is a 2D convolution of every frame.
-/// Cross-correlation, as everywhere in this field; accumulates in F32; no patch matrix is formed.
+/// Cross-correlation, as everywhere in this field; accumulates in F32; no patch matrix is formed. 3x3 kernels of many
+/// channels go by Winograd's algorithm, with about four times the rounding error, unless the device was opened with
+/// [`exact_conv`](crate::DeviceOptions::exact_conv).
 ///
 /// # Errors
 /// [`Shape`](crate::Error::Shape) naming the operands that do not fit.
@@ -76,9 +78,15 @@ pub fn conv3d(
     match x.device() {
         Device::Cpu(cpu) => {
             let (tail, bias) = (tail.map_or(&[][..], Tensor::data), bias.map(Tensor::data));
-            cpu.run(Work::conv3d(&shape), out.data_mut()?, |exec, out| {
-                kernels::conv3d(exec, &shape, x.data(), tail, w.stored(), bias, out)
-            });
+            if cpu.winograd() && shape.prefers_winograd() {
+                cpu.run(Work::winograd(&shape), out.data_mut()?, |exec, out| {
+                    kernels::conv3d_winograd(exec, &shape, x.data(), tail, w.stored(), bias, None, out)
+                });
+            } else {
+                cpu.run(Work::conv3d(&shape), out.data_mut()?, |exec, out| {
+                    kernels::conv3d(exec, &shape, x.data(), tail, w.stored(), bias, out)
+                });
+            }
         }
     }
     finished(out)

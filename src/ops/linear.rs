@@ -1,6 +1,6 @@
 use zoetrope_kernels::{self as kernels, Activation};
 
-use super::{check, finished};
+use super::{check, check_row_vector, finished};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -14,12 +14,7 @@ use crate::work::Work;
 /// # Errors
 /// [`Shape`](crate::Error::Shape) naming the operands that do not fit.
 pub fn linear(x: &Tensor, w: &Weight, bias: Option<&Tensor>, activation: Activation) -> Result<Tensor> {
-    let fits = w.shape().rank() == 2 && x.shape().rank() >= 1 && w.shape().last() == x.shape().last();
-    check(fits, "linear", x.shape(), w.shape(), "x is [.., K] and the weight [N, K]")?;
-    let (n, k) = (w.shape().dims()[0], w.shape().last());
-    if let Some(bias) = bias {
-        check(bias.shape().numel() == n, "linear", w.shape(), bias.shape(), "one bias for each row of the weight")?;
-    }
+    let [n, k] = fitting("linear", x, w, bias)?;
     let mut out = Tensor::uninit(x.device(), x.shape().with_last(n))?;
     match x.device() {
         Device::Cpu(cpu) => {
@@ -30,4 +25,51 @@ pub fn linear(x: &Tensor, w: &Weight, bias: Option<&Tensor>, activation: Activat
         }
     }
     finished(out)
+}
+
+/// `x + gate (h wᵀ + bias)`: a fully connected layer as a residual branch, in place if `x` is not shared.
+///
+/// `x` `[.., N]` of which rows `first..` are added to, one for each row of `h` `[.., K]`; `w` `[N, K]` in any storage type,
+/// `bias` and `gate` `N` values. Accumulates in F32 on top of `x`.
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape) naming the operands that do not fit.
+pub fn linear_add(
+    mut x: Tensor,
+    first: usize,
+    h: &Tensor,
+    w: &Weight,
+    bias: Option<&Tensor>,
+    gate: Option<&Tensor>,
+) -> Result<Tensor> {
+    const OP: &str = "linear_add";
+    let [n, k] = fitting(OP, h, w, bias)?;
+    if let Some(gate) = gate {
+        check_row_vector(OP, &x, gate)?;
+    }
+    let rows = h.shape().rows();
+    let inside = x.shape().last() == n && first.saturating_add(rows) <= x.shape().rows();
+    check(inside, OP, x.shape(), h.shape(), "x is [.., N] and has a row for each of h's")?;
+    let device = x.device().clone();
+    match &device {
+        Device::Cpu(cpu) => {
+            let (bias, gate) = (bias.map(Tensor::data), gate.map(Tensor::data));
+            cpu.run(Work::linear(rows, k, n), x.data_mut()?, |exec, x| {
+                let own = &mut x[first * n..][..rows * n];
+                kernels::linear_add(exec, h.data(), w.stored(), rows, k, n, bias, gate, own)
+            });
+        }
+    }
+    finished(x)
+}
+
+/// `[N, K]` of a layer that fits its input.
+fn fitting(op: &'static str, x: &Tensor, w: &Weight, bias: Option<&Tensor>) -> Result<[usize; 2]> {
+    let fits = w.shape().rank() == 2 && x.shape().rank() >= 1 && w.shape().last() == x.shape().last();
+    check(fits, op, x.shape(), w.shape(), "x is [.., K] and the weight [N, K]")?;
+    let (n, k) = (w.shape().dims()[0], w.shape().last());
+    if let Some(bias) = bias {
+        check(bias.shape().numel() == n, op, w.shape(), bias.shape(), "one bias for each row of the weight")?;
+    }
+    Ok([n, k])
 }

@@ -30,30 +30,14 @@ pub fn modulate(mut x: Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor>
 ///
 /// # Errors
 /// [`Shape`](crate::Error::Shape) if shapes differ or `gate` does not have `D` values.
-pub fn gated_add(x: Tensor, y: &Tensor, gate: &Tensor) -> Result<Tensor> {
+pub fn gated_add(mut x: Tensor, y: &Tensor, gate: &Tensor) -> Result<Tensor> {
     check(x.shape() == y.shape(), "gated_add", x.shape(), y.shape(), "equal shapes")?;
-    gated_add_rows(x, 0, y, gate)
-}
-
-/// [`gated_add`] on rows `first..` of `x` alone, for work that is done in pieces.
-///
-/// `x` `[L, D]`, `y` `[l, D]` with `first + l <= L`, `gate` `D` values.
-///
-/// # Errors
-/// [`Shape`](crate::Error::Shape) if the rows lie outside `x` or `gate` does not have `D` values.
-pub fn gated_add_rows(mut x: Tensor, first: usize, y: &Tensor, gate: &Tensor) -> Result<Tensor> {
     check_row_vector("gated_add", &x, gate)?;
-    let width = x.shape().last();
-    let inside = y.shape().last() == width && first.saturating_add(y.shape().rows()) <= x.shape().rows();
-    check(inside, "gated_add", x.shape(), y.shape(), "rows of x")?;
     let device = x.device().clone();
     match &device {
-        Device::Cpu(cpu) => {
-            let y_len = y.shape().numel();
-            cpu.run(Work::moved(3 * y_len), x.data_mut()?, |exec, x| {
-                kernels::gated_add(exec, &mut x[first * width..][..y_len], y.data(), gate.data());
-            });
-        }
+        Device::Cpu(cpu) => cpu.run(Work::moved(3 * x.shape().numel()), x.data_mut()?, |exec, x| {
+            kernels::gated_add(exec, x, y.data(), gate.data())
+        }),
     }
     finished(x)
 }

@@ -3,6 +3,9 @@
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code, reason = "vendor intrinsics and the target_feature entry")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code, reason = "vendor intrinsics and the target_feature entry")]
+mod avx512;
 #[allow(unsafe_code, reason = "tasks write disjoint rectangles of one slice")]
 pub(crate) mod blocks;
 mod portable;
@@ -22,8 +25,10 @@ pub(crate) fn dispatch<K: Kernel>(level: Level, kernel: K) -> K::Output {
         Level::Portable => kernel.run(portable::Portable),
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => avx2::Avx2::new().expect("this machine has no AVX2, FMA and F16C").run(kernel),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => avx512::Avx512::new().expect("this machine has no AVX-512 F, BW, DQ and VL").run(kernel),
         #[cfg(not(target_arch = "x86_64"))]
-        Level::Avx2 => panic!("this machine has no AVX2"),
+        Level::Avx2 | Level::Avx512 => panic!("this machine has no {level}"),
     }
 }
 
@@ -33,7 +38,9 @@ pub(crate) fn supports(level: Level) -> bool {
         Level::Portable => true,
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => avx2::Avx2::new().is_some(),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => avx512::Avx512::new().is_some(),
         #[cfg(not(target_arch = "x86_64"))]
-        Level::Avx2 => false,
+        Level::Avx2 | Level::Avx512 => false,
     }
 }

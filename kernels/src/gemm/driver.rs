@@ -7,20 +7,25 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::pack::{self, SLACK};
-use super::tile::{self, MR, NR, Tile};
-use super::{Activation, narrow};
+use super::tile::{MR, NR, Part, Then, Tile};
+use super::{Activation, narrow, pack};
 use crate::arch::blocks::{Block, Blocks};
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, LANES, Simd};
 use crate::stored::{Storage, for_storage};
-use crate::{Exec, Stored, scratch};
+use crate::{Exec, Level, Stored, scratch};
 
-/// Rows of the product per task, at most: with [`DEPTH`] the left block fits a level-two cache of 512 KiB twice.
-const ROWS: usize = 192;
+/// Rows of the product per task, at most: with [`DEPTH`] the left block takes 288 KiB of the level-two cache, and twice
+/// that with AVX-512, whose machines have 1 MiB and more.
+const fn most_rows(level: Level) -> usize {
+    match level {
+        Level::Portable | Level::Avx2 => 192,
+        Level::Avx512 => 384,
+    }
+}
 /// Columns of the product per task, at most.
-const COLUMNS: usize = 384;
-/// Terms of the sum per block: with them a right panel takes 16 KiB of the level-one cache, a left one 6.
-const DEPTH: usize = 256;
+const COLUMNS: usize = 768;
+/// Terms of the sum per block: few enough for a right panel to stay near, many enough for the sums in registers.
+const DEPTH: usize = 384;
 /// Channels of a block at the least, where there are so many: a run of them is a cache line.
 const RUN: usize = 16;
 /// Tasks to be had, so that many threads find work in a product of few rows.
@@ -52,10 +57,19 @@ pub(crate) struct Weights<'a> {
     pub(crate) w: Stored<'a>,
     pub(crate) n: usize,
     pub(crate) bias: Option<&'a [f32]>,
-    pub(crate) act: Activation,
+    pub(crate) then: After<'a>,
 }
 
-/// Fills `out: [rows, n]` with the product, bias and activation included.
+/// What becomes of the product and its bias.
+#[derive(Clone, Copy)]
+pub(crate) enum After<'a> {
+    /// The output is this of them.
+    Act(Activation),
+    /// They are added to the output, each column times its factor if there are factors.
+    Add(Option<&'a [f32]>),
+}
+
+/// Fills `out: [rows, n]` with the product and what follows it.
 pub(crate) fn product<L: Left>(exec: Exec, left: &L, rows: usize, weights: Weights, out: &mut [f32]) {
     let n = weights.n;
     if rows == 0 || n == 0 {
@@ -64,8 +78,8 @@ pub(crate) fn product<L: Left>(exec: Exec, left: &L, rows: usize, weights: Weigh
     if n <= narrow::COLUMNS {
         return narrow::product(exec, left, rows, weights, out);
     }
-    let (tall, height) = (rows.div_ceil(ROWS), height(rows));
-    let across = n.div_ceil(COLUMNS).max(TASKS.div_ceil(tall).min(n.div_ceil(8 * NR)));
+    let (tall, height) = (rows.div_ceil(most_rows(exec.level)), height(rows, most_rows(exec.level)));
+    let across = n.div_ceil(COLUMNS).max(TASKS.div_ceil(tall).min(n.div_ceil(3 * NR)));
     let width = n.div_ceil(across).next_multiple_of(NR);
     Blocks::new(out, rows, n, n, [height, width]).for_each(|block| {
         if exec.stopped() {
@@ -92,8 +106,8 @@ pub(crate) fn product<L: Left>(exec: Exec, left: &L, rows: usize, weights: Weigh
     });
 }
 
-/// Bytes of working memory that [`product`] keeps on each thread, at most, with a left operand of so many channels and
-/// taps.
+/// Bytes of working memory that [`product`] keeps on each thread, at most and on any level, with a left operand of so
+/// many channels and taps.
 pub(crate) fn scratch_bytes(rows: usize, channels: usize, taps: usize, n: usize) -> usize {
     if rows == 0 || n == 0 {
         return 0;
@@ -102,13 +116,14 @@ pub(crate) fn scratch_bytes(rows: usize, channels: usize, taps: usize, n: usize)
         return scratch::bytes(narrow::numbers(channels, taps));
     }
     // Fewer taps may come with more channels at a time.
-    let most = (0..=taps).map(|taps| Depth::new(channels, taps).numbers(height(rows).min(rows))).max();
+    let rows = height(rows, most_rows(Level::Avx512)).min(rows);
+    let most = (0..=taps).map(|taps| Depth::new(channels, taps).numbers(rows)).max();
     scratch::bytes(most.unwrap_or(0))
 }
 
 /// Rows of a task: equal runs but for the last.
-fn height(rows: usize) -> usize {
-    rows.div_ceil(rows.div_ceil(ROWS)).next_multiple_of(MR)
+fn height(rows: usize, most: usize) -> usize {
+    rows.div_ceil(rows.div_ceil(most)).next_multiple_of(MR)
 }
 
 /// How the sum is cut.
@@ -116,25 +131,20 @@ fn height(rows: usize) -> usize {
 struct Depth {
     /// Channels of a block of the sum.
     channels: usize,
-    /// Terms of a block, at most.
+    /// Terms of a block, at most, in whole vectors.
     most: usize,
 }
 
 impl Depth {
     fn new(channels: usize, taps: usize) -> Self {
-        let most = (DEPTH / taps.max(1) / 8 * 8).max(RUN);
-        let each = channels.div_ceil(channels.div_ceil(most).max(1)).next_multiple_of(8).min(channels);
-        Self { channels: each.max(1), most: each * taps }
+        let most = (DEPTH / taps.max(1) / RUN * RUN).max(RUN);
+        let each = channels.div_ceil(channels.div_ceil(most).max(1)).next_multiple_of(RUN).min(channels);
+        Self { channels: each.max(1), most: (each * taps).next_multiple_of(LANES) }
     }
 
-    /// Numbers of the left panels of so many rows.
-    fn left(self, rows: usize) -> usize {
-        (rows.div_ceil(MR) * self.most * MR + SLACK).next_multiple_of(NR)
-    }
-
-    /// Numbers of working memory of a task of so many rows.
+    /// Numbers of working memory of a task of so many rows: left panels and one right panel.
     fn numbers(self, rows: usize) -> usize {
-        self.left(rows) + self.most * NR
+        self.most * (rows + NR)
     }
 }
 
@@ -159,42 +169,53 @@ impl<L: Left, T: Storage> Kernel for Task<'_, L, T> {
     fn run<S: Simd>(self, s: S) {
         let Self { exec, left, weights, bytes, taps, depth, memory, mut block, storage: _ } = self;
         let (channels, all_taps) = (left.channels(), left.taps());
-        let (left_panels, right_panel) = memory.split_at_mut(depth.left(block.rows));
+        let (left_panels, right_panel) = memory.split_at_mut(depth.most * block.rows);
+        // Tiles of equal height, not full ones and a rest.
+        let height = block.rows.div_ceil(block.rows.div_ceil(S::TILE[0]));
+        let width = S::TILE[1] * LANES;
         let mut order = Vec::new();
         let mut start = 0;
         // A sum of no terms is a block as well: bias and activation remain.
         loop {
             let run = start..channels.min(start + depth.channels);
             let (first, last) = (start == 0, run.end == channels);
-            let k = run.len() * taps.len();
-            pack_left(s, left, block.row..block.row + block.rows, taps, run.clone(), left_panels);
+            let terms = run.len() * taps.len();
+            let k = terms.next_multiple_of(LANES);
+            pack_left(s, left, block.row..block.row + block.rows, height, taps, run.clone(), left_panels);
             reorder(&mut order, all_taps, taps, run.len());
-            for column in (0..block.columns).step_by(NR) {
+            for column in (0..block.columns).step_by(width) {
                 if exec.stopped() {
                     return;
                 }
-                let columns = column..block.columns.min(column + NR);
-                let right_panel = &mut right_panel[..k * NR];
+                let columns = column..block.columns.min(column + width);
+                let here = block.column + columns.start..block.column + columns.end;
+                let right_panel = &mut right_panel[..k * width];
+                right_panel[terms * width..].fill(0.0);
                 let stride = channels * all_taps * T::SIZE;
-                let from = (block.column + column) * stride + run.start * all_taps * T::SIZE;
-                let terms = run.len() * all_taps;
+                let from = here.start * stride + run.start * all_taps * T::SIZE;
+                let stored = run.len() * all_taps;
                 if order.is_empty() {
-                    pack::right::<S, T>(s, &bytes[from..], stride, columns.len(), terms, Some, right_panel);
+                    pack::right::<S, T>(s, &bytes[from..], stride, columns.len(), stored, Some, right_panel);
                 } else {
                     let place = |p: usize| order[p];
-                    pack::right::<S, T>(s, &bytes[from..], stride, columns.len(), terms, place, right_panel);
+                    pack::right::<S, T>(s, &bytes[from..], stride, columns.len(), stored, place, right_panel);
                 }
-                let after = last.then_some((weights.bias.map(|b| &b[block.column..]), weights.act));
-                for row in (0..block.rows).step_by(MR) {
-                    let rows = row..block.rows.min(row + MR);
-                    for row in rows.clone() {
-                        // The sums so far come from afar: ask before the tile is worked out.
-                        let ahead = block.row(row, columns.clone());
-                        s.prefetch(ahead, 0);
-                        s.prefetch(ahead, NR - 1);
+                let bias = if first { weights.bias.map(|b| &b[here.clone()]) } else { None };
+                let then = match weights.then {
+                    After::Act(_) if first => Then::Set,
+                    After::Act(_) | After::Add(None) => Then::Add,
+                    After::Add(Some(factors)) => Then::AddTimes(&factors[here]),
+                };
+                for row in (0..block.rows).step_by(height) {
+                    let rows = height.min(block.rows - row);
+                    let left = &left_panels[row * k..(row + rows) * k];
+                    let out = Part { block: &mut block, row, columns: columns.clone() };
+                    Tile { rows, left, right: right_panel, bias, then, out }.run(s);
+                    if let (true, After::Act(act)) = (last, weights.then)
+                        && act != Activation::None
+                    {
+                        activate(s, act, &mut block, row..row + rows, columns.clone());
                     }
-                    let sums = tile::product(s, &left_panels[row * k..(row + MR) * k], right_panel);
-                    finish(s, sums, &mut block, rows, columns.clone(), first, after);
                 }
             }
             start = run.end;
@@ -219,63 +240,43 @@ fn reorder(order: &mut Vec<Option<usize>>, all_taps: usize, taps: &[usize], chan
     }
 }
 
-/// Packs some channels of all of a block's rows.
+/// Packs some channels of all of a block's rows, in panels of `height` rows.
 #[inline(always)]
 fn pack_left<S: Simd, L: Left>(
     s: S,
     left: &L,
     rows: Range<usize>,
+    height: usize,
     taps: &[usize],
     channels: Range<usize>,
-    mut panels: &mut [f32],
+    panels: &mut [f32],
 ) {
-    for row in rows.clone().step_by(MR) {
-        let here = MR.min(rows.end - row);
-        let mut places = [L::Place::default(); MR];
-        for (i, place) in places.iter_mut().enumerate().take(here) {
-            *place = left.place(row + i);
-        }
-        for &tap in taps {
-            let mut runs = [&ZEROS[..channels.len()]; MR];
-            for (run, place) in runs.iter_mut().zip(places).take(here) {
-                *run = left.run(place, tap, channels.clone());
+    let terms = taps.len() * channels.len();
+    let k = terms.next_multiple_of(LANES);
+    for start in rows.clone().step_by(height) {
+        let here = height.min(rows.end - start);
+        let panel = &mut panels[(start - rows.start) * k..][..here * k];
+        for row in 0..here {
+            let place = left.place(start + row);
+            for (slot, &tap) in taps.iter().enumerate() {
+                let run = left.run(place, tap, channels.clone());
+                pack::left(s, run, here, row, slot * channels.len(), panel);
             }
-            pack::left(s, runs, panels);
-            panels = &mut panels[channels.len() * MR..];
         }
+        pack::left_end(here, terms, panel);
     }
 }
 
-/// Adds a tile to the product, or begins it; after the last block of the sum come bias and activation.
+/// Applies an activation to a finished tile.
 #[inline(always)]
-fn finish<S: Simd>(
-    s: S,
-    sums: Tile<S::V>,
-    block: &mut Block,
-    rows: Range<usize>,
-    columns: Range<usize>,
-    first: bool,
-    after: Option<(Option<&[f32]>, Activation)>,
-) {
-    let mut bias = [s.zero(); 2];
-    if let Some((Some(b), _)) = after {
-        for (bias, b) in bias.iter_mut().zip(b[columns.clone()].chunks(8)) {
-            *bias = s.load_partial(b);
+fn activate<S: Simd>(s: S, act: Activation, block: &mut Block, rows: Range<usize>, columns: Range<usize>) {
+    for row in rows {
+        let (whole, rest) = block.row(row, columns.clone()).as_chunks_mut::<LANES>();
+        for out in whole {
+            s.store(act.apply(s, s.load(out)), out);
         }
-    }
-    let act = after.map_or(Activation::None, |(_, act)| act);
-    for (row, sums) in rows.zip(sums) {
-        let out = block.row(row, columns.clone());
-        if let Ok(out) = <&mut [f32; NR]>::try_from(&mut *out) {
-            for ((out, sum), bias) in tile::halves_mut(out).into_iter().zip(sums).zip(bias) {
-                let sum = if first { sum } else { sum + s.load(out) };
-                s.store(act.apply(s, sum + bias), out);
-            }
-        } else {
-            for ((out, sum), bias) in out.chunks_mut(8).zip(sums).zip(bias) {
-                let sum = if first { sum } else { sum + s.load_partial(out) };
-                s.store_partial(act.apply(s, sum + bias), out);
-            }
+        if !rest.is_empty() {
+            s.store_partial(act.apply(s, s.load_partial(rest)), rest);
         }
     }
 }

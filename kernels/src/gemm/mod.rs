@@ -13,7 +13,7 @@ use std::ops::Range;
 use crate::math::{gelu_tanh, silu};
 use crate::simd::Simd;
 use crate::{Exec, Stored};
-use driver::{Left, Weights};
+use driver::{After, Left, Weights};
 
 /// What is applied to each number of a product, after the bias.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +25,18 @@ pub enum Activation {
     Silu,
     /// GELU in its tanh form.
     GeluTanh,
+}
+
+impl After<'_> {
+    /// The output's columns from `column` on, after `sum` and their bias and what `out` holds of them.
+    #[inline(always)]
+    fn apply<S: Simd>(self, s: S, sum: S::V, column: usize, out: &[f32]) -> S::V {
+        match self {
+            Self::Act(act) => act.apply(s, sum),
+            Self::Add(None) => s.load_partial(out) + sum,
+            Self::Add(Some(gate)) => s.fma(sum, s.load_partial(&gate[column..column + out.len()]), s.load_partial(out)),
+        }
+    }
 }
 
 impl Activation {
@@ -57,15 +69,49 @@ pub fn linear(
     act: Activation,
     out: &mut [f32],
 ) {
+    layer(exec, x, w, [rows, k, n], bias, After::Act(act), out);
+}
+
+/// `out += gate * (x w^T + bias)`: a linear layer, times one row of `gate` if there is one, added to what `out` holds.
+///
+/// Shapes are those of [`linear`], `gate` is `[n]`. The sum of a row is begun with what was there, so that nothing but
+/// `out` is read or written.
+///
+/// # Panics
+///
+/// If a slice is not as long as the shape says.
+pub fn linear_add(
+    exec: Exec,
+    x: &[f32],
+    w: Stored,
+    rows: usize,
+    k: usize,
+    n: usize,
+    bias: Option<&[f32]>,
+    gate: Option<&[f32]>,
+    out: &mut [f32],
+) {
+    assert!(gate.is_none_or(|g| g.len() == n), "linear: gate is [{n}]");
+    layer(exec, x, w, [rows, k, n], bias, After::Add(gate), out);
+}
+
+fn layer(
+    exec: Exec,
+    x: &[f32],
+    w: Stored,
+    [rows, k, n]: [usize; 3],
+    bias: Option<&[f32]>,
+    then: After,
+    out: &mut [f32],
+) {
     assert_eq!(x.len(), rows * k, "linear: x is [{rows}, {k}]");
     assert_eq!(w.len(), n * k, "linear: w is [{n}, {k}]");
     assert_eq!(out.len(), rows * n, "linear: out is [{rows}, {n}]");
     assert!(bias.is_none_or(|b| b.len() == n), "linear: bias is [{n}]");
     if rows <= skinny::ROWS {
-        let layer = skinny::Layer { x, rows, k, n, bias, act };
-        skinny::run(exec, layer, w, out);
+        skinny::run(exec, skinny::Layer { x, rows, k, n, bias, then }, w, out);
     } else {
-        driver::product(exec, &Matrix { x, k }, rows, Weights { w, n, bias, act }, out);
+        driver::product(exec, &Matrix { x, k }, rows, Weights { w, n, bias, then }, out);
     }
 }
 

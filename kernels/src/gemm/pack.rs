@@ -1,40 +1,43 @@
 //! Packing: what a tile reads in one sweep is brought together in that order, widened on the way.
 
-use super::tile::{self, MR, NR};
-use crate::simd::Simd;
+use crate::simd::{LANES, Simd};
 use crate::stored::Storage;
 
-/// Numbers past the end of a left panel that [`left`] may overwrite.
-pub(crate) const SLACK: usize = 8 - MR;
-
-/// Turns six rows of equal length `k` into `[k][6]` at the start of `panel`; up to [`SLACK`] numbers after it are
-/// overwritten, so panels are packed in the order in which they lie.
+/// Writes `run` as terms `at..` of row `row` into a left panel `[terms / 16][rows][16]`.
 #[inline(always)]
-pub(crate) fn left<S: Simd>(s: S, rows: [&[f32]; MR], panel: &mut [f32]) {
-    let k = rows[0].len();
-    let panel = &mut panel[..k * MR + SLACK];
-    let whole = k / 8;
-    for i in 0..whole {
-        let zero = s.zero();
-        let mut block = [zero; 8];
-        for (b, row) in block.iter_mut().zip(&rows) {
-            *b = s.load(&row[..k].as_chunks().0[i]);
-        }
-        // Eight lanes are stored and six are meant: each store overwrites the two that its forerunner left over.
-        let out: &mut [f32; 8 * MR + SLACK] = panel[i * 8 * MR..].first_chunk_mut().expect("length checked above");
-        for (j, v) in s.transpose(block).into_iter().enumerate() {
-            s.store(v, out[j * MR..].first_chunk_mut().expect("eight of the last six and two"));
-        }
+pub(crate) fn left<S: Simd>(s: S, run: &[f32], rows: usize, row: usize, at: usize, panel: &mut [f32]) {
+    let (lines, _) = panel.as_chunks_mut::<LANES>();
+    let (chunk, inside) = (at / LANES, at % LANES);
+    // What a chunk has room for before whole ones begin.
+    let (start, run) = run.split_at(run.len().min((LANES - inside) % LANES));
+    if !start.is_empty() {
+        lines[chunk * rows + row][inside..inside + start.len()].copy_from_slice(start);
     }
-    for (j, out) in panel[whole * 8 * MR..k * MR].as_chunks_mut::<MR>().0.iter_mut().enumerate() {
-        for (x, row) in out.iter_mut().zip(&rows) {
-            *x = row[whole * 8 + j];
+    let (whole, rest) = run.as_chunks::<LANES>();
+    let mut line = at.div_ceil(LANES) * rows + row;
+    for numbers in whole {
+        s.store(s.load(numbers), &mut lines[line]);
+        line += rows;
+    }
+    if !rest.is_empty() {
+        s.store_partial(s.load_partial(rest), &mut lines[line][..rest.len()]);
+    }
+}
+
+/// Fills a left panel of `rows` rows with zeros from term `terms` to the end of its chunk.
+#[inline(always)]
+pub(crate) fn left_end(rows: usize, terms: usize, panel: &mut [f32]) {
+    let inside = terms % LANES;
+    if inside > 0 {
+        for line in panel.as_chunks_mut::<LANES>().0[terms / LANES * rows..].iter_mut().take(rows) {
+            line[inside..].fill(0.0);
         }
     }
 }
 
-/// Turns up to sixteen stored rows of `k` numbers into `[..][16]`: number `p` of each goes to row `place(p)` of `panel`,
-/// or nowhere. The rows are `stride` bytes apart, the first begins at `bytes`' start; columns without a row become zero.
+/// Turns up to a tile's columns of stored rows of `k` numbers into `[..][columns]`: number `p` of each goes to row
+/// `place(p)` of `panel`, or nowhere. The rows are `stride` bytes apart, the first begins at `bytes`' start; columns
+/// without a row become zero.
 #[inline(always)]
 pub(crate) fn right<S: Simd, T: Storage>(
     s: S,
@@ -45,41 +48,42 @@ pub(crate) fn right<S: Simd, T: Storage>(
     place: impl Fn(usize) -> Option<usize>,
     panel: &mut [f32],
 ) {
-    let (panel, _) = panel.as_chunks_mut::<NR>();
-    let row = |i: usize| if i < rows { &bytes[i * stride..i * stride + k * T::SIZE] } else { &[] };
-    for half in [0, 8] {
-        let mut halves = [&bytes[..0]; 8];
-        for (i, half_row) in halves.iter_mut().enumerate() {
-            *half_row = row(half + i);
+    let vectors = S::TILE[1];
+    let (panel, _) = panel.as_chunks_mut::<LANES>();
+    for vector in 0..vectors {
+        let here = rows.saturating_sub(vector * LANES).min(LANES);
+        let mut lines = [&bytes[..0]; LANES];
+        for (i, line) in lines.iter_mut().enumerate().take(here) {
+            *line = &bytes[(vector * LANES + i) * stride..][..k * T::SIZE];
         }
         let mut done = 0;
-        if half + 8 <= rows {
-            let mut eights = [T::eights(&[]); 8];
-            for (eights, row) in eights.iter_mut().zip(halves) {
-                *eights = &T::eights(row)[..k / 8];
+        if here == LANES {
+            let mut whole = [T::vectors(&[]); LANES];
+            for (whole, line) in whole.iter_mut().zip(lines) {
+                *whole = &T::vectors(line)[..k / LANES];
             }
-            for i in 0..k / 8 {
-                let mut block = [s.zero(); 8];
-                for (b, eights) in block.iter_mut().zip(eights) {
-                    *b = T::load(s, &eights[i]);
+            for i in 0..k / LANES {
+                let mut block = [s.zero(); LANES];
+                for (b, whole) in block.iter_mut().zip(whole) {
+                    *b = T::load(s, &whole[i]);
                 }
                 for (j, v) in s.transpose(block).into_iter().enumerate() {
-                    if let Some(p) = place(i * 8 + j) {
-                        s.store(v, tile::halves_mut(&mut panel[p])[half / 8]);
+                    if let Some(p) = place(i * LANES + j) {
+                        s.store(v, &mut panel[p * vectors + vector]);
                     }
                 }
             }
-            done = k / 8 * 8;
+            done = k / LANES * LANES;
         }
-        for start in (done..k).step_by(8) {
-            let end = k.min(start + 8);
-            let mut block = [s.zero(); 8];
-            for (b, row) in block.iter_mut().zip(halves).take(rows.saturating_sub(half)) {
-                *b = T::load_partial(s, &row[start * T::SIZE..end * T::SIZE]);
+        for start in (done..k).step_by(LANES) {
+            let end = k.min(start + LANES);
+            let mut block = [s.zero(); LANES];
+            for (b, line) in block.iter_mut().zip(lines).take(here) {
+                *b = T::load_partial(s, &line[start * T::SIZE..end * T::SIZE]);
             }
             for (j, v) in s.transpose(block).into_iter().enumerate().take(end - start) {
                 if let Some(p) = place(start + j) {
-                    s.store(v, tile::halves_mut(&mut panel[p])[half / 8]);
+                    s.store(v, &mut panel[p * vectors + vector]);
                 }
             }
         }

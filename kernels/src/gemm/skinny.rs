@@ -2,9 +2,9 @@
 
 use std::marker::PhantomData;
 
-use super::Activation;
+use super::driver::After;
 use crate::arch::blocks::{Block, Blocks};
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, LANES, Simd};
 use crate::stored::{Storage, for_storage};
 use crate::{Exec, Stored};
 
@@ -23,7 +23,7 @@ pub(super) struct Layer<'a> {
     pub(super) k: usize,
     pub(super) n: usize,
     pub(super) bias: Option<&'a [f32]>,
-    pub(super) act: Activation,
+    pub(super) then: After<'a>,
 }
 
 /// Fills `out: [rows, n]`.
@@ -46,7 +46,7 @@ impl<T: Storage> Kernel for Task<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { exec, layer: Layer { x, k, bias, act, .. }, w, mut block, storage: _ } = self;
+        let Self { exec, layer: Layer { x, k, bias, then, .. }, w, mut block, storage: _ } = self;
         for column in (0..block.columns).step_by(TOGETHER) {
             if exec.stopped() {
                 return;
@@ -57,21 +57,16 @@ impl<T: Storage> Kernel for Task<'_, T> {
                 let n = block.column + columns.end.min(column + i + 1) - 1;
                 &w[n * k * T::SIZE..(n + 1) * k * T::SIZE]
             });
+            let (sum_of, bias) = (columns.len(), bias.map(|b| &b[block.column + columns.start..]));
             for row in 0..block.rows {
                 let sums = dots::<S, T>(s, &x[row * k..(row + 1) * k], weights);
-                let out = block.row(row, columns.clone());
-                out.copy_from_slice(&sums[..out.len()]);
-            }
-        }
-        for row in 0..block.rows {
-            let bias = bias.map(|b| &b[block.column..block.column + block.columns]);
-            let out = block.row(row, 0..block.columns);
-            for (i, out) in out.chunks_mut(8).enumerate() {
-                let mut sum = s.load_partial(out);
+                let mut sum = s.load_partial(&sums[..sum_of]);
                 if let Some(bias) = bias {
-                    sum = sum + s.load_partial(&bias[i * 8..i * 8 + out.len()]);
+                    sum = sum + s.load_partial(&bias[..sum_of]);
                 }
-                s.store_partial(act.apply(s, sum), out);
+                let column = block.column + columns.start;
+                let out = block.row(row, columns.clone());
+                s.store_partial(then.apply(s, sum, column, out), out);
             }
         }
     }
@@ -81,21 +76,21 @@ impl<T: Storage> Kernel for Task<'_, T> {
 #[inline(always)]
 fn dots<S: Simd, T: Storage>(s: S, x: &[f32], weights: [&[u8]; TOGETHER]) -> [f32; TOGETHER] {
     let mut sums = [s.zero(); TOGETHER];
-    let (whole, rest) = x.as_chunks::<8>();
-    let mut eights = [T::eights(&[]); TOGETHER];
-    for (eights, w) in eights.iter_mut().zip(weights) {
-        *eights = &T::eights(w)[..whole.len()];
+    let (whole, rest) = x.as_chunks::<LANES>();
+    let mut vectors = [T::vectors(&[]); TOGETHER];
+    for (vectors, w) in vectors.iter_mut().zip(weights) {
+        *vectors = &T::vectors(w)[..whole.len()];
     }
     for (i, x) in whole.iter().enumerate() {
         let x = s.load(x);
-        for (sum, w) in sums.iter_mut().zip(eights) {
+        for (sum, w) in sums.iter_mut().zip(vectors) {
             *sum = s.fma(x, T::load(s, &w[i]), *sum);
         }
     }
     if !rest.is_empty() {
         let x = s.load_partial(rest);
         for (sum, w) in sums.iter_mut().zip(weights) {
-            *sum = s.fma(x, T::load_partial(s, &w[whole.len() * 8 * T::SIZE..]), *sum);
+            *sum = s.fma(x, T::load_partial(s, &w[whole.len() * LANES * T::SIZE..]), *sum);
         }
     }
     let mut out = [0.0; TOGETHER];

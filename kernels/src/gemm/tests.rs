@@ -1,7 +1,7 @@
 use std::sync::atomic::AtomicBool;
 
 use crate::testing::{Kept, activate, distance, exec, numbers, same_bits_on_any_number_of_threads};
-use crate::{Activation, Exec, Level, linear};
+use crate::{Activation, Exec, Level, linear, linear_add};
 
 fn reference(x: &[f32], w: &[f32], shape: [usize; 3], bias: Option<&[f32]>, act: Activation) -> Vec<f64> {
     let [rows, k, n] = shape;
@@ -51,6 +51,29 @@ fn linear_is_the_f64_loop() {
 }
 
 #[test]
+fn linear_add_is_the_f64_loop() {
+    let shapes = [[1, 77, 35], [4, 300, 130], [7, 530, 17], [77, 520, 50], [400, 33, 31], [600, 70, 3], [13, 0, 20]];
+    for &level in Level::available() {
+        for (i, shape) in shapes.into_iter().enumerate() {
+            let [rows, k, n] = shape;
+            let (x, bias, gate) = (numbers(i as u64 + 1, rows * k), numbers(99, n), numbers(98, n));
+            let before = numbers(97, rows * n);
+            for (j, w) in Kept::each(i as u64 + 50, n * k).iter().enumerate() {
+                let (gate, bias) = ((j != 0).then_some(&gate[..]), (j != 1).then_some(&bias[..]));
+                let mut out = before.clone();
+                linear_add(exec(level), &x, w.stored(), rows, k, n, bias, gate, &mut out);
+                let mut want = reference(&x, &w.widened(), shape, bias, Activation::None);
+                for (i, (want, &before)) in want.iter_mut().zip(&before).enumerate() {
+                    *want = *want * gate.map_or(1.0, |g| f64::from(g[i % n])) + f64::from(before);
+                }
+                let off = distance(&out, &want);
+                assert!(off <= 4e-7, "{level} {shape:?} {j}: {off}");
+            }
+        }
+    }
+}
+
+#[test]
 fn nothing_gives_nothing() {
     for &level in Level::available() {
         linear(exec(level), &[], (&[1.0; 12][..]).into(), 0, 4, 3, None, Activation::None, &mut []);
@@ -66,6 +89,10 @@ fn bits_do_not_depend_on_threads() {
             let (x, w, bias) = (numbers(1, rows * k), numbers(2, n * k), numbers(3, n));
             same_bits_on_any_number_of_threads(rows * n, |out| {
                 linear(exec(level), &x, (&w[..]).into(), rows, k, n, Some(&bias), Activation::GeluTanh, out);
+            });
+            same_bits_on_any_number_of_threads(rows * n, |out| {
+                out.fill(1.0);
+                linear_add(exec(level), &x, (&w[..]).into(), rows, k, n, Some(&bias), Some(&bias), out);
             });
         }
     }

@@ -104,11 +104,11 @@ impl Layer {
         let bias = AttentionBias::PerHead(result_of(self.positions.name(), bias)?);
         let keys = KeyValue { bias, ..KeyValue::new(self.k.forward(&h)?, self.v.forward(&h)?) };
         let y = ops::attention(&self.q.forward(&h)?, &[keys], config.num_heads, 1.0)?;
-        let x = ops::add(x, &self.o.forward(&y)?)?;
+        let x = self.o.forward_add(x, 0, &y, None)?;
         let h = self.norm2.forward(&x)?;
         let gate = self.wi_0.forward_with(&h, Activation::GeluTanh)?;
         let h = ops::mul(gate, &self.wi_1.forward(&h)?)?;
-        result_of(&self.name, ops::add(x, &self.wo.forward(&h)?)?)
+        result_of(&self.name, self.wo.forward_add(x, 0, &h, None)?)
     }
 }
 

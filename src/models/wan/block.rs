@@ -42,15 +42,17 @@ impl Block {
     pub fn forward(&self, x: Tensor, time: &Tensor, rope: &Rope, text: &[KeyValue]) -> Result<Tensor> {
         let m = Modulation::new(&self.table, time)?;
         let h = ops::modulate(self.norm1.forward(&x)?, &m.scale_attn, &m.shift_attn)?;
-        let x = ops::gated_add(x, &self.self_attn.forward_self(&h, rope, text.len())?, &m.gate_attn)?;
+        let y = self.self_attn.forward_self(&h, rope, text.len())?;
         drop(h);
+        let x = self.self_attn.to_out.forward_add(x, 0, &y, Some(&m.gate_attn))?;
+        drop(y);
         let h = match &self.norm2 {
             Some(norm) => norm.forward(&x)?,
             None => x.clone(),
         };
         let y = self.cross_attn.forward_cross(&h, text)?;
         drop(h);
-        let x = ops::add(x, &y)?;
+        let x = self.cross_attn.to_out.forward_add(x, 0, &y, None)?;
         drop(y);
         let h = ops::modulate(self.norm3.forward(&x)?, &m.scale_ffn, &m.shift_ffn)?;
         result_of(&self.name, self.ffn.forward_gated_add(x, &h, &m.gate_ffn)?)
@@ -124,7 +126,7 @@ impl Attention {
         Ok(KeyValue::new(self.norm_k.forward(&self.to_k.forward(x)?)?, self.to_v.forward(x)?))
     }
 
-    /// `x` `[B * S, D]`: every branch attends to its own rows.
+    /// `x` `[B * S, D]`: every branch attends to its own rows. What comes goes through `to_out` next.
     fn forward_self(&self, x: &Tensor, rope: &Rope, branches: usize) -> Result<Tensor> {
         let q = ops::rope(self.query(x)?, self.heads, &rope.cos, &rope.sin)?;
         let KeyValue { key, value, .. } = self.key_value(x)?;
@@ -134,13 +136,11 @@ impl Attention {
             let own = b * rows..(b + 1) * rows;
             Ok(KeyValue::new(key.narrow(own.clone())?, value.narrow(own)?))
         });
-        let y = ops::attention(&q, &split.collect::<Result<Vec<_>>>()?, self.heads, self.scale)?;
-        drop((q, key, value));
-        self.to_out.forward(&y)
+        ops::attention(&q, &split.collect::<Result<Vec<_>>>()?, self.heads, self.scale)
     }
 
-    /// `x` `[B * S, D]`: every branch attends to its own text.
+    /// `x` `[B * S, D]`: every branch attends to its own text. What comes goes through `to_out` next.
     fn forward_cross(&self, x: &Tensor, text: &[KeyValue]) -> Result<Tensor> {
-        self.to_out.forward(&ops::attention(&self.query(x)?, text, self.heads, self.scale)?)
+        ops::attention(&self.query(x)?, text, self.heads, self.scale)
     }
 }

@@ -150,8 +150,7 @@ impl MidAttention {
             Ok(KeyValue::new(k.narrow(own.clone())?, v.narrow(own)?))
         };
         let y = ops::attention(&q, &(0..frames).map(frame).collect::<Result<Vec<_>>>()?, 1, self.scale)?;
-        let y = self.proj.forward(&y)?.reshape(x.shape())?;
-        result_of(&self.name, ops::add(x, &y)?)
+        result_of(&self.name, self.proj.forward_add(x, 0, &y, None)?)
     }
 }
 

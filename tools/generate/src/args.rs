@@ -159,6 +159,11 @@ pub struct Args {
     #[arg(long, help_heading = RUN)]
     pub no_mmap: bool,
 
+    /// Convolve by direct sums, about twice as slow: without it the VAE's large convolutions go by Winograd's algorithm,
+    /// whose error is within a hundredth of a step of a pixel's value
+    #[arg(long, help_heading = RUN)]
+    pub exact_conv: bool,
+
     /// Print what the run would take in work, memory and time, without a PROMPT for the longest that the model reads;
     /// exit status 1 if it does not fit into memory
     #[arg(long, group = "mode", help_heading = MODES)]

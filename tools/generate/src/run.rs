@@ -85,8 +85,9 @@ impl Job {
     /// Everything that reads no weights.
     fn new(args: &Args, cancel: Cancel, report: &mut Report) -> Result<Self> {
         let recipe = args.recipe.as_deref().map(Recipe::read).transpose()?;
-        let options = DeviceOptions { cancel, memory_budget: memory::total(), level: level(recipe.as_ref()) };
-        let device = Device::cpu_with(options)?;
+        let (level, exact_conv) = recipe.as_ref().map_or((None, false), place);
+        let exact_conv = exact_conv || args.exact_conv;
+        let device = Device::cpu_with(DeviceOptions { cancel, memory_budget: memory::total(), level, exact_conv })?;
         let pipeline = open(args, recipe.as_ref())?;
         let mut settings = Settings::new(args, recipe.as_ref(), &pipeline)?;
         pipeline.check(&settings.request)?;
@@ -143,10 +144,12 @@ fn open(args: &Args, recipe: Option<&Recipe>) -> Result<Pipeline> {
     }
 }
 
-/// The recipe's instruction set where this processor has it, so that the bits are the same.
-fn level(recipe: Option<&Recipe>) -> Option<SimdLevel> {
-    let name = recipe?.device.strip_prefix("cpu ")?;
-    SimdLevel::available().iter().copied().find(|level| level.to_string() == name)
+/// The recipe's instruction set where this processor has it, and its way of convolving, so that the bits are the same.
+fn place(recipe: &Recipe) -> (Option<SimdLevel>, bool) {
+    let mut words = recipe.device.strip_prefix("cpu ").unwrap_or_default().split(' ');
+    let name = words.next().unwrap_or_default();
+    let level = SimdLevel::available().iter().copied().find(|level| level.to_string() == name);
+    (level, words.next() == Some("exact-conv"))
 }
 
 /// Everything that can be refused is refused before the first stage, whose work would be lost.

@@ -146,10 +146,10 @@ fn the_instruction_set_of_the_recipe_is_used_again() {
     let scratch = Scratch::new();
     let [first, again] = ["a.png", "b.png"].map(|name| scratch.path(name));
     let model = model();
-    let flags = ["-m", &model, "--size", "80x48", "--frames", "5", "-t", "3", "a prompt", "-o", &first];
+    let flags = ["-m", &model, "--size", "80x48", "--frames", "5", "-t", "3", "--exact-conv", "a prompt", "-o", &first];
     let output = command().args(flags).env("ZOETROPE_SIMD", "portable").output().expect("the binary runs");
     succeeds(&output);
-    assert_eq!(shown(&first)["device"], "cpu portable");
+    assert_eq!(shown(&first)["device"], "cpu portable exact-conv");
     succeeds(&generate(&["-m", &model, "--recipe", &first, "-o", &again]));
     assert!(fs::read(&first).expect("a video") == fs::read(&again).expect("a video"));
 }
