@@ -51,11 +51,15 @@ class Together:
     """Processes that each take a part of every batch and add up their gradients; on a CPU they wait less than threads."""
 
     def __init__(self, rank: int, options):
-        self.rank, self.count = rank, options.processes
+        self.rank, self.count, self.parent = rank, options.processes, os.getppid()
         if self.count > 1:
             torch.distributed.init_process_group(
                 "gloo", init_method=f"file://{options.meeting}/place", rank=rank, world_size=self.count
             )
+
+    def orphaned(self) -> bool:
+        """Whether the process that started all is gone, killed perhaps."""
+        return self.count > 1 and os.getppid() != self.parent
 
     def mine(self, batch):
         """This process's part of a batch, every `count`-th row."""
@@ -174,6 +178,8 @@ def train(rank: int, options) -> None:
                 saved_at = time.time()
         if over:
             break
+        if together.orphaned():
+            return
     if rank == 0:
         finish()
 
