@@ -36,13 +36,22 @@ Limits: words that are not in the list of `zoetrope.json` are spelt letter by le
 slips of the pen; they are mostly passed over. More than two objects, turns, other shapes and scenes were never there.
 Other sizes and lengths than 128x128 and {frames} frames were not trained.
 
-Licence: {licence}, as the project.
+{report}Licence: {licence}, as the project.
+"""
+
+REPORT = """What it gets right, judged by the pixels of the frames alone (`evaluate`); prompts are combinations that training
+never saw, one seed each; tables: asked for by row, seen by column. Some of the clips: `sheet.png` beside this folder in
+the project's repository.
+
+{report}
+
 """
 
 
-def text() -> str:
-    """The card."""
+def text(report: str = "") -> str:
+    """The card, with what `evaluate` printed."""
     return CARD.format(
+        report=REPORT.format(report=report.strip()) if report else "",
         licence="MIT OR Apache-2.0",
         frames=scenes.FRAMES,
         fps=scenes.FPS,

@@ -1,8 +1,9 @@
 """Stage 4: writes the trained parts as one folder in diffusers' layout, in f16, at most 8 MB.
 
-    python -m train.export --out STATE --folder FOLDER [--random]
+    python -m train.export --out STATE --folder FOLDER [--report FILE] [--random]
 
-`--random` takes untrained weights instead, to try the layout.
+`--report` takes up into the model card what `evaluate` printed; `--random` takes untrained weights instead, to try the
+layout.
 """
 
 import argparse
@@ -73,7 +74,7 @@ def assemble(out: pathlib.Path, random: bool) -> tuple[AutoencoderKLWan, generat
     return vae, model
 
 
-def write(folder: pathlib.Path, vae, model) -> None:
+def write(folder: pathlib.Path, vae, model, report: str = "") -> None:
     """Writes the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, part, kind in (
@@ -92,7 +93,7 @@ def write(folder: pathlib.Path, vae, model) -> None:
     tokenizer.write(folder / "tokenizer")
     (folder / "model_index.json").write_text(json.dumps(INDEX, indent=2) + "\n")
     (folder / "zoetrope.json").write_text(json.dumps(defaults(), indent=1) + "\n")
-    (folder / "README.md").write_text(card.text())
+    (folder / "README.md").write_text(card.text(report))
 
 
 def size(folder: pathlib.Path) -> int:
@@ -105,10 +106,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path())
     parser.add_argument("--folder", type=pathlib.Path, required=True)
+    parser.add_argument("--report", type=pathlib.Path, help="output of `evaluate` for the model card")
     parser.add_argument("--random", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(2)
-    write(options.folder, *assemble(options.out, options.random))
+    report = options.report.read_text() if options.report else ""
+    write(options.folder, *assemble(options.out, options.random), report)
     total = size(options.folder)
     print(f"{options.folder}: {total / 1e6:.3f} MB")
     if total > LIMIT:
