@@ -1,6 +1,6 @@
 //! Runs single stages of a checkpoint on given inputs, for side-by-side comparison with another engine.
 //!
-//! `stages DIR IN.safetensors OUT.safetensors`: reads any of `ids.cond`, `ids.uncond` (I32 or I64), `dit.latent`
+//! `stages DIR IN.safetensors OUT.safetensors [exact-conv]`: reads any of `ids.cond`, `ids.uncond` (I32 or I64), `dit.latent`
 //! `[C, T, H, W]` with `dit.timestep` `[1]`, and `vae.latent` `[C, T, H, W]`; writes `text.cond`, `text.uncond` `[L, D]`,
 //! `dit.cond`, `dit.uncond` (with its own text) and `vae.video` `[T, H, W, 3]`, all F32.
 
@@ -11,19 +11,21 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use zoetrope::models::{Configs, umt5, wan, wan_vae};
 use zoetrope::weights::{Checkpoint, Mapping};
-use zoetrope::{Device, Tensor};
+use zoetrope::{Device, DeviceOptions, Tensor};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, input, output] = &arguments[..] else {
-        return Err("usage: stages DIR IN.safetensors OUT.safetensors".into());
+    let (folder, input, output, exact_conv) = match &arguments[..] {
+        [folder, input, output] => (folder, input, output, false),
+        [folder, input, output, word] if word == "exact-conv" => (folder, input, output, true),
+        _ => return Err("usage: stages DIR IN.safetensors OUT.safetensors [exact-conv]".into()),
     };
     let bytes = std::fs::read(input)?;
     let given = SafeTensors::deserialize(&bytes)?;
     let checkpoint = Checkpoint::open(folder.as_ref(), Mapping::Map)?;
-    let device = Device::cpu()?;
+    let device = Device::cpu_with(DeviceOptions { exact_conv, ..DeviceOptions::default() })?;
     let mut results = BTreeMap::new();
 
     let mut texts = Vec::new();
