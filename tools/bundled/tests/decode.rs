@@ -14,7 +14,8 @@ fn decode(exact_conv: bool) -> [Vec<f32>; 2] {
     let decoder = wan_vae::Decoder::load(&weights, config.clone(), &device).expect("its decoder");
     // Smooth in space, as latents are, and different in every channel.
     let [channels, frames, side] = [config.z_dim, 3, 6];
-    let value = |c: usize, t: usize, y: usize, x: usize| ((c * 7 + 1) as f32 * 0.3 + (t + y * 2 + x) as f32 * 0.4).sin();
+    let value =
+        |c: usize, t: usize, y: usize, x: usize| ((c * 7 + 1) as f32 * 0.3 + (t + y * 2 + x) as f32 * 0.4).sin();
     let part = |range: std::ops::Range<usize>| {
         let at = |c| range.clone().flat_map(move |t| (0..side * side).map(move |p| value(c, t, p / side, p % side)));
         let values: Vec<f32> = (0..channels).flat_map(at).collect();

@@ -64,7 +64,11 @@ fn run(args: &Args) -> Result<()> {
     (maker.guidance, maker.steps) = (args.guidance, args.steps);
     let mut shown = Vec::new();
     let tally = singles(args, &maker, &mut shown)?;
-    println!("| single objects | clips | {} | all four |\n|---|---|{}", NAMES.join(" | "), "---|".repeat(NAMES.len() + 1));
+    println!(
+        "| single objects | clips | {} | all four |\n|---|---|{}",
+        NAMES.join(" | "),
+        "---|".repeat(NAMES.len() + 1)
+    );
     row(&format!("guidance {}", maker.guidance()), &tally);
     let guessing = tally.chance().map(|share| format!("{:.1} %", share * 100.0));
     row("held against other clips' prompts", &tally.shifted(tally.clips() / 2));
