@@ -37,7 +37,8 @@ def _object(pick: random.Random, scenes: Scenes, row: int, which: int, plain: bo
     size = words.SIZES[scenes.size[row, which]]
     say = (lambda options: options[0]) if plain else (lambda options: _word(pick, options))
     parts = []
-    told = 0.1 if size == "medium" else 0.7
+    # What is not told is medium.
+    told = 0.1 if size == "medium" else 0.95
     if pick.random() < told:
         parts.append(say(words.SIZE_WORDS[size]))
     if pick.random() >= LEAVE_OUT:
