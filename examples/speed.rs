@@ -65,7 +65,8 @@ fn task(line: &str, checkpoint: &Checkpoint, device: &Device) -> Outcome<Task> {
             Box::new(move || Ok(drop(ops::attention(&q, &keys, heads, scale)?)))
         }
         ("conv3d", &[inputs, outputs, frames, side]) => {
-            let (x, tail) = (tensor(&device, &[frames, side, side, inputs])?, tensor(&device, &[2, side, side, inputs])?);
+            let (x, tail) =
+                (tensor(&device, &[frames, side, side, inputs])?, tensor(&device, &[2, side, side, inputs])?);
             let (w, bias) = (weight(&[outputs, inputs, 3, 3, 3])?, tensor(&device, &[outputs])?);
             let params = Conv3dParams { stride: [1; 3], pad_front: 0, pad: [1; 4] };
             Box::new(move || Ok(drop(ops::conv3d(&x, Some(&tail), &w, Some(&bias), params)?)))
