@@ -17,8 +17,8 @@ use zoetrope::weights::{Checkpoint, Mapping, Weight};
 use zoetrope::{DType, Device, DeviceOptions, Tensor};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
-/// Runs a task once.
-type Task = Box<dyn FnMut() -> Outcome<()> + Send>;
+/// Runs a task once and drops what comes of it.
+type Task = Box<dyn FnMut() -> zoetrope::Result<()> + Send>;
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -56,27 +56,27 @@ fn task(line: &str, checkpoint: &Checkpoint, device: &Device) -> Outcome<Task> {
     Ok(match (name, &sizes[..]) {
         ("linear", &[rows, k, n]) => {
             let (x, w, bias) = (tensor(&device, &[rows, k])?, weight(&[n, k])?, tensor(&device, &[n])?);
-            Box::new(move || Ok(drop(ops::linear(&x, &w, Some(&bias), Activation::None)?)))
+            Box::new(move || ops::linear(&x, &w, Some(&bias), Activation::None).map(drop))
         }
         ("attention", &[heads, tokens, head_dim]) => {
             let [q, k, v] = [(); 3].map(|()| tensor(&device, &[tokens, heads * head_dim]));
             let (q, keys) = (q?, [KeyValue::new(k?, v?)]);
             let scale = 1.0 / (head_dim as f32).sqrt();
-            Box::new(move || Ok(drop(ops::attention(&q, &keys, heads, scale)?)))
+            Box::new(move || ops::attention(&q, &keys, heads, scale).map(drop))
         }
         ("conv3d", &[inputs, outputs, frames, side]) => {
             let (x, tail) =
                 (tensor(&device, &[frames, side, side, inputs])?, tensor(&device, &[2, side, side, inputs])?);
             let (w, bias) = (weight(&[outputs, inputs, 3, 3, 3])?, tensor(&device, &[outputs])?);
             let params = Conv3dParams { stride: [1; 3], pad_front: 0, pad: [1; 4] };
-            Box::new(move || Ok(drop(ops::conv3d(&x, Some(&tail), &w, Some(&bias), params)?)))
+            Box::new(move || ops::conv3d(&x, Some(&tail), &w, Some(&bias), params).map(drop))
         }
         ("text", &[tokens]) => {
             let config = Configs::read(checkpoint)?.text_encoder;
             let (weights, _) = checkpoint.component("text_encoder", &umt5::name_table(&config))?;
             let encoder = umt5::Encoder::load(&weights, config, &device)?;
             let ids: Vec<u32> = (0..tokens as u32).map(|i| 3 + i % 200).collect();
-            Box::new(move || Ok(drop(encoder.forward(&ids)?)))
+            Box::new(move || encoder.forward(&ids).map(drop))
         }
         ("forward", &[frames, height, width]) => {
             let config = Configs::read(checkpoint)?.transformer;
@@ -85,14 +85,14 @@ fn task(line: &str, checkpoint: &Checkpoint, device: &Device) -> Outcome<Task> {
             let text = tensor(&device, &[32, config.text_dim])?;
             let transformer = wan::Transformer::load(&weights, config, &device)?;
             let context = transformer.context(&text)?;
-            Box::new(move || Ok(drop(transformer.forward(&latent, 500.0, &[&context])?)))
+            Box::new(move || transformer.forward(&latent, 500.0, &[&context]).map(drop))
         }
         ("decode", &[frames, height, width]) => {
             let config = Configs::read(checkpoint)?.vae;
             let (weights, _) = checkpoint.component("vae", &wan_vae::name_table(&config))?;
             let latent = tensor(&device, &[config.z_dim, frames, height, width])?;
             let decoder = wan_vae::Decoder::load(&weights, config, &device)?;
-            Box::new(move || Ok(decoder.decode(&mut Default::default(), &latent, &mut |_| Ok(()))?))
+            Box::new(move || decoder.decode(&mut Default::default(), &latent, &mut |_| Ok(())))
         }
         _ => return Err(format!("no task {line:?}").into()),
     })
