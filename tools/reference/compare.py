@@ -111,7 +111,7 @@ def engine_run(options, scratch):
     command += ["--model", str(options.folder.resolve()), "--size", f"{options.width}x{options.height}"]
     command += ["--frames", options.frames, "--steps", options.steps, "--guidance", options.guidance]
     command += ["--seed", options.seed, "--save-latents", latents, "--output", f"{frames}/", "--schedule"]
-    command += [options.schedule, "--force", "--quiet"]
+    command += [options.schedule, "--zoom", 1, "--force", "--quiet"]
     for flag in ("sampler", "shift"):
         if getattr(options, flag) is not None:
             command += [f"--{flag}", getattr(options, flag)]
