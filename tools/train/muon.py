@@ -51,9 +51,9 @@ class Muon(torch.optim.Optimizer):
 class Both:
     """Muon for `inner`, AdamW for `outer` parameters, their rates a common factor times what each starts with."""
 
-    def __init__(self, inner, outer, rate: float, adam_rate: float, weight_decay: float = 0.0):
+    def __init__(self, inner, outer, rate: float, adam_rate: float, weight_decay: float = 0.0, momentum: float = 0.95):
         self.parts = [
-            Muon(inner, lr=rate, weight_decay=weight_decay),
+            Muon(inner, lr=rate, momentum=momentum, weight_decay=weight_decay),
             torch.optim.AdamW(outer, lr=adam_rate, betas=(0.9, 0.98), weight_decay=0.0),
         ]
         self.rates = (rate, adam_rate)
@@ -73,4 +73,8 @@ class Both:
     def load_state_dict(self, states: list[dict]) -> None:
         """Takes the states of both."""
         for part, saved in zip(self.parts, states):
+            chosen = [group.get("momentum") for group in part.param_groups]
             part.load_state_dict(saved)
+            for group, momentum in zip(part.param_groups, chosen):
+                if momentum is not None:
+                    group["momentum"] = momentum

@@ -77,6 +77,7 @@ class Together:
 def main() -> None:
     """Trains until the last step or until the time is over."""
     parser = state.arguments(__doc__, steps=20000, batch=32, rate=0.007, adam_rate=7e-4)
+    parser.add_argument("--momentum", type=float, default=0.95, help="of Muon: the longer, the less noise")
     parser.add_argument("--workers", type=int, default=0, help="processes that write captions")
     parser.add_argument("--check", type=int, default=24, help="held-out prompts measured with each sheet")
     parser.add_argument("--processes", type=int, default=1, help="that share a batch, one thread each, on a CPU")
@@ -103,7 +104,7 @@ def train(rank: int, options) -> None:
              and "relative" not in name]  # fmt: skip
     chosen = {id(p) for p in inner}
     outer = [p for p in parameters.values() if id(p) not in chosen]
-    optimizer = muon.Both(inner, outer, options.rate, options.adam_rate, weight_decay=0.01)
+    optimizer = muon.Both(inner, outer, options.rate, options.adam_rate, 0.01, options.momentum)
     average, step = state.Average(parameters, options.memory), 0
     path = options.out / "text_dit.pt"
     if saved := state.load(path, device) or state.load(options.out / "text_dit.small.pt", device):
