@@ -34,6 +34,7 @@ const NO_PROMPT: [&str; 7] = ["prompt_flag", "recipe", "plan", "show_recipe", "e
     group = clap::ArgGroup::new("mode").multiple(false),
     after_help = "\
 Examples:
+  generate \"a red circle moving right on a blue background\"
   generate -m wan2.1-t2v-1.3b \"a cat walks through snow\" -o cat.mp4
   generate -m wan2.1-t2v-1.3b -p \"a cat\" --size 480x272 --seconds 2 -t 20 -s 7 -o frames/
   generate -m wan2.1-t2v-1.3b --plan --size 480x272 --frames 33
@@ -57,7 +58,8 @@ pub struct Args {
     #[arg(short, long, value_name = "PROMPT", help_heading = INPUT)]
     pub negative_prompt: Option<String>,
 
-    /// Checkpoint folder in the diffusers layout, or `bundled`: the small one in this program, which knows moving shapes
+    /// Checkpoint folder in the diffusers layout [default: bundled, the small one in this program, which knows moving
+    /// shapes alone]
     #[arg(short, long, value_name = "DIR", help_heading = INPUT)]
     pub model: Option<PathBuf>,
 
