@@ -1,0 +1,63 @@
+// The inner product of two staged tiles, in registers: what linear, conv3d and the scores of attention have in common.
+//
+// A workgroup makes BM x BN results, an invocation TM x TN of them: rows ty + i TY and columns tx + j TX, so neighbours
+// read neighbouring columns and write neighbouring results. Both tiles lie in shared memory as rows of BK = 16 terms, four
+// to a vector, and one vector of padding, which keeps eight neighbouring rows in different banks.
+//
+// A run of sums is cut every FLUSH tiles of terms and added to the totals: the rounding of a sum of n terms grows with the
+// square root of n, and of sums of sums with less. Its including file defines the constants BM, BN, TM and TN.
+
+const uint BK = 16;
+const uint QUADS = BK / 4;
+const uint PITCH = QUADS + 1;
+const uint FLUSH = 8;
+const uint TX = BN / TN;
+const uint TY = BM / TM;
+
+shared vec4 left_tile[BM * PITCH];
+shared vec4 right_tile[BN * PITCH];
+
+float sums[TM * TN];
+float totals[TM * TN];
+
+void clear_totals() {
+    [[unroll]] for (uint i = 0; i < TM * TN; i++) {
+        sums[i] = 0.0;
+        totals[i] = 0.0;
+    }
+}
+
+void flush_sums() {
+    [[unroll]] for (uint i = 0; i < TM * TN; i++) {
+        totals[i] += sums[i];
+        sums[i] = 0.0;
+    }
+}
+
+// Adds the products of the two tiles; stands between two barriers.
+void multiply_tiles(uint tx, uint ty) {
+    [[unroll]] for (uint quad = 0; quad < QUADS; quad++) {
+        vec4 right[TN];
+        [[unroll]] for (uint j = 0; j < TN; j++) {
+            right[j] = right_tile[(tx + j * TX) * PITCH + quad];
+        }
+        [[unroll]] for (uint i = 0; i < TM; i++) {
+            vec4 left = left_tile[(ty + i * TY) * PITCH + quad];
+            [[unroll]] for (uint j = 0; j < TN; j++) {
+                float sum = fma(left.x, right[j].x, sums[i * TN + j]);
+                sum = fma(left.y, right[j].y, sum);
+                sum = fma(left.z, right[j].z, sum);
+                sums[i * TN + j] = fma(left.w, right[j].w, sum);
+            }
+        }
+    }
+}
+
+// Row and column of tile number `group` of a result of `tiles` rows and columns of tiles: in bands of eight rows, so that
+// the tiles at work at one time share what they read.
+uvec2 tile_of(uint group, uvec2 tiles) {
+    uint band = group / (8 * tiles.y);
+    uint inside = group - band * 8 * tiles.y;
+    uint height = min(8, tiles.x - 8 * band);
+    return uvec2(8 * band + inside % height, inside / height);
+}
