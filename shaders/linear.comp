@@ -27,6 +27,7 @@ layout(constant_id = 9) const bool RESIDUAL = false;
 layout(constant_id = 10) const bool GATE = false;
 
 #define WEIGHT_BINDING 2
+#define WEIGHT_ALIGNED ALIGNED
 #include "include/four.glsl"
 #include "include/weight.glsl"
 #include "include/tile.glsl"
@@ -60,13 +61,15 @@ void main() {
             uint row = start.x + i / QUADS;
             uint term = first + i % QUADS * 4;
             bool inside = row < rows && term < k;
-            left_tile[i / QUADS * PITCH + i % QUADS] = inside ? x4(x_offset + row * k + term, k - term) : vec4(0.0);
+            vec4 four = inside ? x4(x_offset + row * k + term, k - term) : vec4(0.0);
+            tiles_memory[left_at(i / QUADS, i % QUADS)] = four;
         }
         for (uint i = me; i < BN * QUADS; i += gl_WorkGroupSize.x) {
             uint row = start.y + i / QUADS;
             uint term = first + i % QUADS * 4;
             bool inside = row < n && term < k;
-            right_tile[i / QUADS * PITCH + i % QUADS] = inside ? weight4(w_offset + row * k + term, k - term) : vec4(0.0);
+            vec4 four = inside ? weight4(w_offset + row * k + term, k - term) : vec4(0.0);
+            tiles_memory[right_at(i / QUADS, i % QUADS)] = four;
         }
         barrier();
         multiply_tiles(tx, ty);

@@ -22,6 +22,7 @@ layout(constant_id = 9) const bool RESIDUAL = false;
 layout(constant_id = 10) const bool GATE = false;
 
 #define WEIGHT_BINDING 2
+#define WEIGHT_ALIGNED ALIGNED
 #include "include/four.glsl"
 #include "include/weight.glsl"
 

@@ -5,7 +5,8 @@
 // to a vector, and one vector of padding, which keeps eight neighbouring rows in different banks.
 //
 // A run of sums is cut every FLUSH tiles of terms and added to the totals: the rounding of a sum of n terms grows with the
-// square root of n, and of sums of sums with less. Its including file defines the constants BM, BN, TM and TN.
+// square root of n, and of sums of sums with less. Who includes this defines the constants BM, BN, TM and TN, and TILES as
+// a number of vectors, at least (BM + BN) PITCH, if it uses the tiles' memory for other things in between.
 
 const uint BK = 16;
 const uint QUADS = BK / 4;
@@ -14,8 +15,20 @@ const uint FLUSH = 8;
 const uint TX = BN / TN;
 const uint TY = BM / TM;
 
-shared vec4 left_tile[BM * PITCH];
-shared vec4 right_tile[BN * PITCH];
+#ifndef TILES
+#define TILES ((BM + BN) * PITCH)
+#endif
+
+// The left tile, then the right one.
+shared vec4 tiles_memory[TILES];
+
+uint left_at(uint row, uint quad) {
+    return row * PITCH + quad;
+}
+
+uint right_at(uint row, uint quad) {
+    return (BM + row) * PITCH + quad;
+}
 
 float sums[TM * TN];
 float totals[TM * TN];
@@ -39,10 +52,10 @@ void multiply_tiles(uint tx, uint ty) {
     [[unroll]] for (uint quad = 0; quad < QUADS; quad++) {
         vec4 right[TN];
         [[unroll]] for (uint j = 0; j < TN; j++) {
-            right[j] = right_tile[(tx + j * TX) * PITCH + quad];
+            right[j] = tiles_memory[right_at(tx + j * TX, quad)];
         }
         [[unroll]] for (uint i = 0; i < TM; i++) {
-            vec4 left = left_tile[(ty + i * TY) * PITCH + quad];
+            vec4 left = tiles_memory[left_at(ty + i * TY, quad)];
             [[unroll]] for (uint j = 0; j < TN; j++) {
                 float sum = fma(left.x, right[j].x, sums[i * TN + j]);
                 sum = fma(left.y, right[j].y, sum);

@@ -1,5 +1,5 @@
-// Reads a stored weight. The file that includes this defines WEIGHT_BINDING, and the constants WEIGHT and, if it calls
-// weight4 for an element that is no multiple of four, ALIGNED.
+// Reads a stored weight. Who includes this defines the constant WEIGHT, WEIGHT_BINDING, and WEIGHT_ALIGNED: whether
+// weight4 is asked for whole fours at multiples of four only.
 
 layout(std430, binding = WEIGHT_BINDING) readonly buffer WeightWords { uint weight_words[]; };
 layout(std430, binding = WEIGHT_BINDING) readonly buffer WeightPairs { uvec2 weight_pairs[]; };
@@ -21,10 +21,10 @@ float weight(uint e) {
     return widened(weight_words[e >> 1])[e & 1u];
 }
 
-// Elements `e` to `e + 3`, zeros instead of those from `count` on. If ALIGNED, `e` is a multiple of four and `count` at
+// Elements `e` to `e + 3`, zeros instead of those from `count` on. If WEIGHT_ALIGNED, `e` is a multiple of four and `count` at
 // least four.
 vec4 weight4(uint e, uint count) {
-    if (ALIGNED) {
+    if (WEIGHT_ALIGNED) {
         if (WEIGHT == WEIGHT_F32) {
             return uintBitsToFloat(weight_quads[e >> 2]);
         }
