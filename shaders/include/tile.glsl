@@ -49,7 +49,8 @@ void flush_sums() {
 
 // Adds the products of the two tiles; stands between two barriers.
 void multiply_tiles(uint tx, uint ty) {
-    [[unroll]] for (uint quad = 0; quad < QUADS; quad++) {
+    // Not unrolled: enough is going on in one turn, and drivers take long over such code.
+    for (uint quad = 0; quad < QUADS; quad++) {
         vec4 right[TN];
         [[unroll]] for (uint j = 0; j < TN; j++) {
             right[j] = tiles_memory[right_at(tx + j * TX, quad)];
