@@ -19,4 +19,5 @@ done
 [ ${#targets[@]} -gt 0 ] || exit 0
 export RUSTFLAGS="-D warnings"
 cargo check --locked --quiet -p zoetrope-engine "${targets[@]}"
+cargo check --locked --quiet -p zoetrope-engine --features vulkan "${targets[@]}"
 cargo check --locked --quiet -p zoetrope-generate --no-default-features "${targets[@]}"

@@ -1,14 +1,15 @@
 //! The tensor engine alone: maps a safetensors file, runs a convolution, a norm and attention, and reads the result back.
 //!
-//! `cargo run --release --example ops [FILE.safetensors PREFIX]`, by default on the decoder of a tiny checkpoint; the
-//! tensors used are `PREFIX.weight` `[N, C, 3, 3, 3]` and `PREFIX.bias` `[N]`.
+//! `cargo run --release --example ops [FILE.safetensors PREFIX [DEVICE]]`, by default on the decoder of a tiny checkpoint
+//! and on the processor; the tensors used are `PREFIX.weight` `[N, C, 3, 3, 3]` and `PREFIX.bias` `[N]`. A DEVICE is cpu,
+//! or with `--features vulkan` auto, vulkan, vulkan:N or part of a GPU's name.
 
 use std::path::Path;
 
 use zoetrope::ops::{self, Conv3dParams, KeyValue};
 use zoetrope::rng::randn;
 use zoetrope::weights::{Mapping, Weights};
-use zoetrope::{Device, Result, Tensor};
+use zoetrope::{DeviceChoice, DeviceOptions, Result, Tensor};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -18,7 +19,8 @@ fn main() -> Result<()> {
     let prefix = arguments.next().unwrap_or_else(|| "decoder.mid_block.resnets.0.conv1".into());
 
     // The kernel stays in the file's own pages and dtype; small vectors become tensors.
-    let device = Device::cpu()?;
+    let choice: DeviceChoice = arguments.next().map_or(Ok(DeviceChoice::Cpu), |text| text.parse())?;
+    let device = choice.open(&mut |_| DeviceOptions::default())?.device;
     let weights = Weights::open(file.as_ref(), Mapping::Map)?.at(prefix);
     let kernel = weights.get("weight")?;
     let &[outputs, inputs, ..] = kernel.shape().dims() else { panic!("a convolution has five axes") };
@@ -37,7 +39,7 @@ fn main() -> Result<()> {
     let keys = KeyValue::new(tokens.clone(), tokens.clone());
     let mixed = ops::attention(&tokens, &[keys], 1, 1.0 / (outputs as f32).sqrt())?;
 
-    let values = mixed.data();
+    let values = mixed.values()?;
     let mean = values.iter().sum::<f32>() / values.len() as f32;
     println!("{} to {} to {}; mean {mean:.4}", video.shape(), features.shape(), mixed.shape());
     println!("{:?}", device.pool_stats());

@@ -64,18 +64,17 @@ fn main() -> Outcome<()> {
             let frames_before = shape[0];
             shape = frames.dims().try_into().expect("video has rank 4");
             shape[0] += frames_before;
-            values.extend_from_slice(frames.data());
+            values.extend_from_slice(&frames.values()?);
             Ok(())
         })?;
         results.insert("vae.video".into(), Tensor::from_slice(&device, shape, &values)?);
     }
 
-    let bytes: BTreeMap<String, (Vec<usize>, Vec<u8>)> = (results.into_iter())
-        .map(|(name, tensor)| {
-            let bytes = tensor.data().iter().flat_map(|value| value.to_le_bytes()).collect();
-            (name, (tensor.dims().to_vec(), bytes))
-        })
-        .collect();
+    let mut bytes: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
+    for (name, tensor) in results {
+        let values = tensor.values()?.iter().flat_map(|value| value.to_le_bytes()).collect();
+        bytes.insert(name, (tensor.dims().to_vec(), values));
+    }
     let views =
         bytes.iter().map(|(name, (shape, bytes))| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
     std::fs::write(output, safetensors::serialize(views.collect::<Outcome<Vec<_>>>()?, None)?)?;

@@ -1,6 +1,7 @@
 //! Where tensors live and ops run.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,6 +9,7 @@ use zoetrope_kernels::{Exec, Level};
 
 use crate::error::{Error, Result};
 use crate::pool::{Account, Pool, PoolStats};
+use crate::vulkan::{GpuInfo, Vulkan};
 use crate::work::Work;
 
 /// Stops the work of every device that it was given to; clones share one flag.
@@ -33,6 +35,8 @@ impl Cancel {
 pub enum Device {
     /// The processor, in the caller's rayon pool.
     Cpu(Cpu),
+    /// A GPU; none can be opened without the feature `vulkan`.
+    Vulkan(Vulkan),
 }
 
 /// The processor with an instruction set, a buffer pool and a stop flag.
@@ -43,12 +47,30 @@ struct CpuState {
     level: Level,
     exact_conv: bool,
     pool: Pool,
-    cancel: Cancel,
-    work: Mutex<Work>,
+    common: Common,
     /// Bytes of matrices that models have asked for.
     weights: Arc<AtomicU64>,
+}
+
+/// What every device has.
+#[derive(Default)]
+pub(crate) struct Common {
+    cancel: Cancel,
+    work: Mutex<Work>,
     /// The stage and step whose layers are examined one by one, while that is done.
     examined: Mutex<Option<(&'static str, Option<usize>)>>,
+}
+
+impl Common {
+    pub fn new(cancel: Cancel) -> Self {
+        Self { cancel, ..Self::default() }
+    }
+
+    /// Adds to what was done.
+    pub fn count(&self, work: Work) {
+        let mut done = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        *done = *done + work;
+    }
 }
 
 /// How a [`Device`] is opened.
@@ -56,10 +78,14 @@ struct CpuState {
 pub struct DeviceOptions {
     /// The instruction set; the best of this machine if `None` (`ZOETROPE_SIMD=portable|avx2|avx512` overrides that choice).
     pub level: Option<Level>,
-    /// Convolutions as direct sums, slower and with a fourth of the rounding error, never by Winograd's algorithm.
+    /// Convolutions as direct sums, slower and with a fourth of the rounding error, never by Winograd's algorithm; a GPU
+    /// knows no other way.
     pub exact_conv: bool,
-    /// The most bytes of tensors in use at one time; no limit if `None`.
+    /// The most bytes of tensors in use at one time, on a GPU of tensors and weights; no limit if `None`.
     pub memory_budget: Option<u64>,
+    /// A folder in which a GPU's driver keeps what it made of the shaders, so that the next start is quicker; none by
+    /// default.
+    pub pipeline_cache: Option<PathBuf>,
     /// The flag that stops this device's work.
     pub cancel: Cancel,
 }
@@ -90,59 +116,113 @@ impl Device {
         Ok(Self::new(level, options.exact_conv, Pool::new(options.memory_budget), options.cancel))
     }
 
-    /// A device like this one that runs no kernel and has no memory, but counts both: its tensors hold no numbers
-    /// ([`Tensor::data`](crate::Tensor::data) is empty), and its pool and its work end with the figures that a fresh
-    /// device would have.
+    /// The GPUs of this machine and its software drivers, usable or not, in the driver's order.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if there is no Vulkan here, or this build is without it.
+    pub fn gpus() -> Result<Vec<GpuInfo>> {
+        Vulkan::list()
+    }
+
+    /// The GPU of this [index](GpuInfo::index); opening one twice gives two devices that know nothing of each other.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if there is no such GPU or it cannot be used.
+    pub fn vulkan(index: usize, options: DeviceOptions) -> Result<Self> {
+        Vulkan::open(index, options).map(Self::Vulkan)
+    }
+
+    /// A device like this one that runs no kernel and has no memory, but counts both: its tensors hold no numbers, and
+    /// its pool and its work end with the figures that a fresh device would have.
     pub(crate) fn counting(&self) -> Self {
-        let Self::Cpu(cpu) = self;
-        Self::new(cpu.0.level, cpu.0.exact_conv, Pool::counting(), Cancel::default())
+        match self {
+            Self::Cpu(cpu) => Self::new(cpu.0.level, cpu.0.exact_conv, Pool::counting(), Cancel::default()),
+            // Its convolutions are sums, and the rest of the count does not depend on the device.
+            Self::Vulkan(_) => Self::new(Level::Portable, true, Pool::counting(), Cancel::default()),
+        }
     }
 
     /// A fresh device with this one's instructions and stop flag.
-    pub(crate) fn another(&self) -> Self {
-        let Self::Cpu(cpu) = self;
-        Self::new(cpu.0.level, cpu.0.exact_conv, Pool::new(None), self.cancel().clone())
+    pub(crate) fn another(&self) -> Result<Self> {
+        match self {
+            Self::Cpu(cpu) => Ok(Self::new(cpu.0.level, cpu.0.exact_conv, Pool::new(None), self.cancel().clone())),
+            Self::Vulkan(vulkan) => vulkan.another(self.cancel().clone()).map(Self::Vulkan),
+        }
     }
 
     fn new(level: Level, exact_conv: bool, pool: Pool, cancel: Cancel) -> Self {
-        let (work, weights, examined) = Default::default();
-        Self::Cpu(Cpu(Arc::new(CpuState { level, exact_conv, pool, cancel, work, weights, examined })))
+        let (common, weights) = (Common::new(cancel), Arc::default());
+        Self::Cpu(Cpu(Arc::new(CpuState { level, exact_conv, pool, common, weights })))
+    }
+
+    fn common(&self) -> &Common {
+        match self {
+            Self::Cpu(cpu) => &cpu.0.common,
+            Self::Vulkan(vulkan) => vulkan.common(),
+        }
     }
 
     /// The flag that stops this device's work.
     pub fn cancel(&self) -> &Cancel {
-        let Self::Cpu(cpu) = self;
-        &cpu.0.cancel
+        &self.common().cancel
     }
 
     /// What the buffer pool holds and has held.
     pub fn pool_stats(&self) -> PoolStats {
-        let Self::Cpu(cpu) = self;
-        cpu.pool().stats()
+        match self {
+            Self::Cpu(cpu) => cpu.pool().stats(),
+            Self::Vulkan(vulkan) => vulkan.pool_stats(),
+        }
     }
 
-    /// What the ops of this device have done so far.
+    /// What the ops of this device have done so far; on a GPU, what they were asked to do.
     pub fn work(&self) -> Work {
-        let Self::Cpu(cpu) = self;
-        *cpu.0.work.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.common().work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until all work is done, which a GPU does beside the processor.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the GPU was lost.
+    pub fn wait(&self) -> Result<()> {
+        match self {
+            Self::Cpu(_) => Ok(()),
+            Self::Vulkan(vulkan) => vulkan.wait(),
+        }
     }
 
     /// Where a device that only counts adds up the bytes of matrices, which it does not read.
     pub(crate) fn counted_weights(&self) -> Option<Arc<AtomicU64>> {
-        let Self::Cpu(cpu) = self;
-        cpu.pool().counts_only().then(|| cpu.0.weights.clone())
+        match self {
+            Self::Cpu(cpu) => cpu.pool().counts_only().then(|| cpu.0.weights.clone()),
+            Self::Vulkan(_) => None,
+        }
     }
 
     /// Bytes of matrices that models on a device that only counts have asked for.
     pub(crate) fn weights_seen(&self) -> u64 {
-        let Self::Cpu(cpu) = self;
-        cpu.0.weights.load(Ordering::Relaxed)
+        match self {
+            Self::Cpu(cpu) => cpu.0.weights.load(Ordering::Relaxed),
+            Self::Vulkan(_) => 0,
+        }
     }
 
-    /// What the further behaviour of the pool depends on.
-    pub(crate) fn account(&self) -> Account {
-        let Self::Cpu(cpu) = self;
-        cpu.pool().account()
+    /// Whether it is a GPU, or a driver that stands for one.
+    pub fn is_gpu(&self) -> bool {
+        matches!(self, Self::Vulkan(_))
+    }
+
+    /// Whether weights are copied into this device's memory, wherever they come from.
+    pub(crate) fn copies_weights(&self) -> bool {
+        self.is_gpu()
+    }
+
+    /// What the further behaviour of the pool of a device that counts depends on.
+    pub(crate) fn account(&self) -> Option<Account> {
+        match self {
+            Self::Cpu(cpu) => Some(cpu.pool().account()),
+            Self::Vulkan(_) => None,
+        }
     }
 
     /// Does something `again` that ended in numbers that are not finite, now with an eye on each layer's result.
@@ -154,8 +234,7 @@ impl Device {
         step: Option<usize>,
         again: impl FnOnce() -> Result<T>,
     ) -> Error {
-        let Self::Cpu(cpu) = self;
-        let set = |value| *cpu.0.examined.lock().unwrap_or_else(PoisonError::into_inner) = value;
+        let set = |value| *self.common().examined.lock().unwrap_or_else(PoisonError::into_inner) = value;
         set(Some((stage, step)));
         let outcome = again();
         set(None);
@@ -164,20 +243,24 @@ impl Device {
 
     /// The stage and step whose layers are examined one by one, while that is done.
     pub(crate) fn examined(&self) -> Option<(&'static str, Option<usize>)> {
-        let Self::Cpu(cpu) = self;
-        *cpu.0.examined.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.common().examined.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives buffers that nobody uses back to the system.
     pub fn release_unused(&self) {
-        let Self::Cpu(cpu) = self;
-        cpu.pool().release();
+        match self {
+            Self::Cpu(cpu) => cpu.pool().release(),
+            Self::Vulkan(vulkan) => vulkan.release_unused(),
+        }
     }
 
     /// [`Error::OutOfMemory`] if the budget is below `bytes`.
     pub(crate) fn expect(&self, bytes: u64) -> Result<()> {
-        let Self::Cpu(cpu) = self;
-        match cpu.pool().budget() {
+        let budget = match self {
+            Self::Cpu(cpu) => cpu.pool().budget(),
+            Self::Vulkan(vulkan) => vulkan.budget(),
+        };
+        match budget {
             Some(budget) if bytes > budget => Err(Error::OutOfMemory { asked: bytes, budget: Some(budget) }),
             _ => Ok(()),
         }
@@ -187,16 +270,23 @@ impl Device {
     pub(crate) fn check(&self) -> Result<()> {
         if self.cancel().is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }
+
+    /// Whether tensors of both can be operands of one op: all processors are one place, each opened GPU is its own.
+    pub(crate) fn same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Cpu(_), Self::Cpu(_)) => true,
+            (Self::Vulkan(a), Self::Vulkan(b)) => a.is(b),
+            _ => false,
+        }
+    }
 }
 
 impl Cpu {
     /// Runs a kernel that fills or changes `out` and counts its work; a device that only counts leaves it at that.
     pub(crate) fn run(&self, work: Work, out: &mut [f32], kernel: impl FnOnce(Exec, &mut [f32])) {
-        let mut done = self.0.work.lock().unwrap_or_else(PoisonError::into_inner);
-        *done = *done + work;
-        drop(done);
+        self.0.common.count(work);
         if !self.pool().counts_only() {
-            kernel(Exec { level: self.0.level, stop: &self.0.cancel.0 }, out);
+            kernel(Exec { level: self.0.level, stop: &self.0.common.cancel.0 }, out);
         }
     }
 
@@ -211,17 +301,21 @@ impl Cpu {
 }
 
 /// What decides the bits of a result: the kind of device and, of a processor, the instruction set and whether
-/// convolutions are direct sums: "cpu avx2", "cpu avx2 exact-conv".
+/// convolutions are direct sums: "cpu avx2", "cpu avx2 exact-conv"; of a GPU, its name and driver.
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Cpu(cpu) = self;
-        write!(f, "cpu {}{}", cpu.0.level, if cpu.0.exact_conv { " exact-conv" } else { "" })
+        match self {
+            Self::Cpu(cpu) => write!(f, "cpu {}{}", cpu.0.level, if cpu.0.exact_conv { " exact-conv" } else { "" }),
+            Self::Vulkan(vulkan) => write!(f, "vulkan {}", vulkan.info().identity()),
+        }
     }
 }
 
 impl fmt::Debug for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Cpu(cpu) = self;
-        write!(f, "Cpu({})", cpu.0.level)
+        match self {
+            Self::Cpu(cpu) => write!(f, "Cpu({})", cpu.0.level),
+            Self::Vulkan(vulkan) => write!(f, "Vulkan({})", vulkan.info().name),
+        }
     }
 }

@@ -93,9 +93,51 @@ pub enum Error {
         /// The first layer whose result was not finite, as the checkpoint calls it: `blocks.17.ffn.net.2`.
         layer: Option<String>,
     },
+    /// A GPU is absent, cannot be used or failed.
+    #[error("{fault}: {why}")]
+    Device {
+        /// What happened.
+        fault: DeviceFault,
+        /// Which device, what it said, and what can be done.
+        why: String,
+    },
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
+}
+
+/// What can be wrong with a GPU.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceFault {
+    /// This build of the crate has no Vulkan.
+    NotBuilt,
+    /// The system has no Vulkan loader.
+    NoLoader,
+    /// There is no such device.
+    Absent,
+    /// The device or its driver lacks something that is needed.
+    Unusable,
+    /// The device stopped answering.
+    Lost,
+    /// The driver refused something that it should not have.
+    Driver,
+    /// Tensors of one op live on different devices.
+    Elsewhere,
+}
+
+impl std::fmt::Display for DeviceFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NotBuilt => "this build has no Vulkan",
+            Self::NoLoader => "there is no Vulkan here",
+            Self::Absent => "no such device",
+            Self::Unusable => "the device cannot be used",
+            Self::Lost => "the device was lost",
+            Self::Driver => "the driver failed",
+            Self::Elsewhere => "tensors of different devices",
+        })
+    }
 }
 
 /// The result of everything fallible in this crate.

@@ -33,9 +33,9 @@ impl LatentsFile {
     /// Writes latents `[C, T, H, W]` as a safetensors file of one tensor `latents`, F32.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`]; [`Error::Device`] if they cannot be had from a GPU.
     pub fn write(mut self, latents: &Tensor) -> Result<()> {
-        let values: Vec<u8> = latents.data().iter().flat_map(|value| value.to_le_bytes()).collect();
+        let values: Vec<u8> = latents.values()?.iter().flat_map(|value| value.to_le_bytes()).collect();
         let refuse = |error: safetensors::SafeTensorError| Error::file(&self.path, error.to_string());
         let view = TensorView::new(Dtype::F32, latents.dims().to_vec(), &values).map_err(refuse)?;
         let bytes = safetensors::serialize([(NAME, view)], None).map_err(refuse)?;

@@ -40,6 +40,7 @@
 //! | `tokenizer` | prompts as text, by the checkpoint's `tokenizer.json`; without it ids or embeddings are passed in |
 //! | `png` | animated PNG, and frames as PNG files in a folder |
 //! | `gif` | animated GIF |
+//! | `vulkan` | [GPUs](Device::vulkan) of any vendor; nothing is linked, the Vulkan loader is looked for at run time |
 //! | `mp4` | H.264 in MP4; builds OpenH264 from its source, which takes a C++ compiler |
 //!
 //! # Manners
@@ -67,6 +68,7 @@
 #![doc = include_str!("ops/table.md")]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit, reason = "a library does not speak for its program")]
 
+mod choice;
 mod defaults;
 mod device;
 mod dtype;
@@ -87,17 +89,20 @@ mod tensor;
 #[cfg(feature = "tokenizer")]
 pub mod text;
 pub mod video;
+mod vulkan;
 pub mod weights;
 mod work;
 
+pub use choice::{Chosen, DeviceChoice};
 pub use defaults::Defaults;
 pub use device::{Cancel, Cpu, Device, DeviceOptions};
 pub use dtype::DType;
-pub use error::{Error, Result};
+pub use error::{DeviceFault, Error, Result};
 pub use latents::{LatentsFile, load_latents, save_latents};
 pub use pipeline::Pipeline;
 pub use pool::PoolStats;
 pub use request::{OnProgress, Progress, Prompt, Request, Steps};
 pub use shape::{MAX_RANK, Shape};
 pub use tensor::Tensor;
+pub use vulkan::{GpuInfo, GpuKind, Vulkan};
 pub use zoetrope_kernels::Level as SimdLevel;

@@ -165,9 +165,9 @@ impl Pipeline {
         for (step, &timestep) in grid.timesteps().iter().enumerate() {
             let input = Tensor::from_slice(device, latent, &x)?;
             let branches = transformer.forward(&input, timestep, &text)?;
-            let mut velocity = branches[0].to_vec();
+            let mut velocity = branches[0].to_vec()?;
             if let Some(uncond) = branches.get(1) {
-                guidance.combine(&mut velocity, uncond.data())?;
+                guidance.combine(&mut velocity, &uncond.values()?)?;
             }
             drop(branches);
             solver.step(&velocity, &mut x)?;
@@ -190,7 +190,7 @@ impl Pipeline {
     ) -> Result<(wan::Transformer, Vec<wan::TextContext>)> {
         let transformer = wan::Transformer::load(&self.transformer, self.configs.transformer.clone(), device)?;
         let context = |text| match transformer.context(text)? {
-            context if context.is_finite() => Ok(context),
+            context if context.is_finite()? => Ok(context),
             _ => Err(device.examine("transformer", None, || transformer.context(text))),
         };
         let contexts = text.iter().map(context).collect::<Result<_>>()?;
@@ -208,7 +208,7 @@ impl Pipeline {
         let wanted: Vec<&[u32]> = ids.iter().flatten().map(Vec::as_slice).collect();
         let mut encoded = self.encode_ids(device, &wanted, progress)?.into_iter();
         let texts = prompts.iter().map(|prompt| match prompt {
-            Prompt::Embeddings(text) => Tensor::from_slice(device, text.shape(), text.data()),
+            Prompt::Embeddings(text) => Tensor::from_slice(device, text.shape(), &text.values()?),
             _ => Ok(encoded.next().expect("a prompt that has ids was encoded")),
         });
         texts.collect()
@@ -223,7 +223,7 @@ impl Pipeline {
         let mut texts = Vec::new();
         for ids in ids {
             let text = encoder.forward(ids)?;
-            if !text.is_finite() {
+            if !text.is_finite()? {
                 return Err(device.examine("text encoder", None, || encoder.forward(ids)));
             }
             texts.push(text);
@@ -257,7 +257,7 @@ impl Pipeline {
         if frames == 0 {
             return Err(Error::Request { what: "latents", why: "they hold no frame".into() });
         }
-        if !latents.is_finite() {
+        if !latents.is_finite()? {
             return Err(Error::Request { what: "latents", why: "some are not finite numbers".into() });
         }
         let total = factor * (frames - 1) + 1;
@@ -267,7 +267,7 @@ impl Pipeline {
             let &[count, height, width, _] = video.dims() else { unreachable!("the decoder hands on video") };
             for t in 0..count {
                 device.check()?;
-                sink.frame(&Frame::from_signed(width, height, video.narrow(t..t + 1)?.data())?)?;
+                sink.frame(&Frame::from_signed(width, height, &video.narrow(t..t + 1)?.values()?)?)?;
                 done += 1;
                 progress(Progress::Frame { done, total });
             }

@@ -98,7 +98,7 @@ impl Pipeline {
         let Checked { latent, grid, guidance, .. } = request.check(&self.configs, &self.scheduler)?;
         let prompts = request.prompts(guidance);
         let ids = self.ids(&prompts, &mut |_| {})?;
-        let dry = device.counting();
+        let (dry, copied) = (device.counting(), device.copies_weights());
         let mut stages = Vec::new();
         let numbers = size_of::<f32>() as u64;
         let latent_bytes = latent.iter().product::<usize>() as u64 * numbers;
@@ -110,7 +110,7 @@ impl Pipeline {
             let encoder = umt5::Encoder::load(&self.text_encoder, self.configs.text_encoder.clone(), &dry)?;
             stage.rounds(ids.len(), |i| encoder.forward(ids[i]).map(|text| encoded.push(text)))?;
             let tokens = ids.iter().map(|ids| ids.len()).sum();
-            stages.push(stage.end("text encoder", tokens, 0, self.text_encoder.copies()));
+            stages.push(stage.end("text encoder", tokens, 0, copied || self.text_encoder.copies()));
         }
         dry.release_unused();
 
@@ -132,7 +132,7 @@ impl Pipeline {
         let tokens = latent[1..].iter().product::<usize>() / self.configs.transformer.patch_volume() * branches.len();
         // The latent and its velocity, and what UniPC holds while it steps: four latents.
         let other = (6 * latent_bytes).max(padded as u64 * numbers);
-        stages.push(stage.end("transformer", tokens, other, self.transformer.copies()));
+        stages.push(stage.end("transformer", tokens, other, copied || self.transformer.copies()));
         drop((transformer, contexts));
         dry.release_unused();
 
@@ -144,7 +144,7 @@ impl Pipeline {
         stage.rounds(latent[1], |t| decoder.decode_frame(&mut state, frames.narrow(t..t + 1)?).map(drop))?;
         let other = (request.width * request.height * 3) as u64;
         let tokens = latent[1..].iter().product();
-        stages.push(stage.end("VAE decoder", tokens, other, self.vae.copies()));
+        stages.push(stage.end("VAE decoder", tokens, other, copied || self.vae.copies()));
         Ok(Plan { stages })
     }
 }
@@ -226,7 +226,7 @@ impl Probe {
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::Cancelled`](crate::Error::Cancelled).
     pub fn measure(device: &Device) -> Result<Self> {
-        let device = &device.another();
+        let device = &device.another()?;
         let values = |shape: &[usize]| (0..shape.iter().product()).map(|i: usize| (i % 251) as f32 / 251.0 - 0.5);
         let tensor = |shape: &[usize]| Tensor::from_slice(device, shape, &values(shape).collect::<Vec<_>>());
         let weight = |shape: &[usize]| {
@@ -236,9 +236,11 @@ impl Probe {
         let rate = |amount: fn(Work) -> u64, op: &dyn Fn() -> Result<Tensor>| {
             // Once for the pages and caches.
             op()?;
+            device.wait()?;
             let (start, before) = (Instant::now(), device.work());
             while start.elapsed() < MEASURED {
                 op()?;
+                device.wait()?;
             }
             Ok(amount(device.work().since(before)) as f64 / start.elapsed().as_secs_f64())
         };

@@ -42,18 +42,23 @@ pub(crate) enum Block {
     Paper(usize),
 }
 
-impl Block {
-    fn lines(&self) -> usize {
-        match self {
+/// What a pool can hold.
+pub(crate) trait Held {
+    /// Its size.
+    fn bytes(&self) -> u64;
+}
+
+impl Held for Block {
+    fn bytes(&self) -> u64 {
+        let lines = match self {
             Self::Real(lines) => lines.len(),
             Self::Paper(lines) => *lines,
-        }
+        };
+        lines as u64 * LINE_BYTES
     }
+}
 
-    fn bytes(&self) -> u64 {
-        self.lines() as u64 * LINE_BYTES
-    }
-
+impl Block {
     /// The numbers, if there are any.
     pub fn numbers(&self) -> Option<&[f32]> {
         match self {
@@ -71,14 +76,14 @@ impl Block {
     }
 }
 
-/// The buffers of one CPU device.
+/// The buffers of one device.
 ///
 /// A request is served by the smallest kept block of at most twice its size; kept blocks are released, oldest first,
 /// so that live and kept together never exceed what was once live at the same time. What a pool does depends on the
 /// requests alone: one that only counts, and has no memory, ends with the same figures as one that has.
-#[derive(Debug, Default)]
-pub(crate) struct Pool {
-    state: Mutex<State>,
+#[derive(Debug)]
+pub(crate) struct Pool<B = Block> {
+    state: Mutex<State<B>>,
     budget: Option<u64>,
     counts_only: bool,
 }
@@ -91,38 +96,54 @@ pub(crate) struct Account {
     kept: Vec<u64>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    kept: VecDeque<Block>,
+#[derive(Debug)]
+struct State<B> {
+    kept: VecDeque<B>,
     stats: PoolStats,
+    /// Bytes beside the pool's own that the budget has to cover too.
+    reserved: u64,
 }
 
 impl Pool {
-    /// A pool that refuses to have more than `budget` bytes in use.
-    pub fn new(budget: Option<u64>) -> Self {
-        Self { budget, ..Self::default() }
-    }
-
     /// A pool whose blocks are on paper.
     pub fn counting() -> Self {
-        Self { counts_only: true, ..Self::default() }
+        Self { counts_only: true, ..Self::new(None) }
     }
 
     /// A block of at least `len` floats with unspecified contents.
     pub fn take(&self, len: usize) -> Result<Block> {
         let lines = len.div_ceil(LINE);
-        let bytes = (lines as u64).saturating_mul(LINE_BYTES);
+        self.take_or((lines as u64).saturating_mul(LINE_BYTES), || {
+            if self.counts_only {
+                return Ok(Block::Paper(lines));
+            }
+            let refused = |()| Error::OutOfMemory { asked: lines as u64 * LINE_BYTES, budget: None };
+            bytemuck::allocation::try_zeroed_vec(lines).map(Block::Real).map_err(refused)
+        })
+    }
+}
+
+impl<B: Held> Pool<B> {
+    /// A pool that refuses to have more than `budget` bytes in use.
+    pub fn new(budget: Option<u64>) -> Self {
+        let state = State { kept: VecDeque::new(), stats: PoolStats::default(), reserved: 0 };
+        Self { state: Mutex::new(state), budget, counts_only: false }
+    }
+
+    /// A kept block of `bytes` to twice as many, or a new one of `bytes` that `make` makes.
+    pub fn take_or(&self, bytes: u64, make: impl FnOnce() -> Result<B>) -> Result<B> {
         let mut state = self.lock();
         // A kept block never breaks the budget: live and kept together stay below what was live once.
-        if self.budget.is_some_and(|budget| state.stats.live.saturating_add(bytes) > budget) {
+        let taken = state.stats.live.saturating_add(state.reserved);
+        if self.budget.is_some_and(|budget| taken.saturating_add(bytes) > budget) {
             return Err(Error::OutOfMemory { asked: bytes, budget: self.budget });
         }
         let best = (state.kept.iter().enumerate())
-            .filter(|(_, block)| block.lines() >= lines && block.lines() <= 2 * lines)
-            .min_by_key(|(_, block)| block.lines())
+            .filter(|(_, block)| (bytes..=bytes.saturating_mul(2)).contains(&block.bytes()))
+            .min_by_key(|(_, block)| block.bytes())
             .map(|(index, _)| index);
         let held = best.and_then(|index| state.kept.remove(index));
-        let used = held.as_ref().map_or(bytes, Block::bytes);
+        let used = held.as_ref().map_or(bytes, B::bytes);
         let before = state.stats;
         match held {
             Some(_) => {
@@ -138,19 +159,43 @@ impl Pool {
         drop(state);
         match held {
             Some(block) => Ok(block),
-            None if self.counts_only => Ok(Block::Paper(lines)),
-            None => bytemuck::allocation::try_zeroed_vec(lines).map(Block::Real).map_err(|()| {
+            None => make().inspect_err(|_| {
                 let mut state = self.lock();
                 state.stats.live -= used;
                 state.stats.peak = before.peak.max(state.stats.live);
                 state.stats.high_water = before.high_water.max(state.stats.live);
-                Error::OutOfMemory { asked: bytes, budget: None }
             }),
         }
     }
 
+    /// Sets bytes aside that are held outside of the pool and that its budget has to cover.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] if they do not fit.
+    #[cfg_attr(not(feature = "vulkan"), expect(dead_code, reason = "only weights on a GPU are held outside"))]
+    pub fn reserve(&self, bytes: u64) -> Result<()> {
+        let mut state = self.lock();
+        let taken = state.stats.live.saturating_add(state.reserved).saturating_add(bytes);
+        if self.budget.is_some_and(|budget| taken > budget) {
+            return Err(Error::OutOfMemory { asked: bytes, budget: self.budget });
+        }
+        state.reserved += bytes;
+        // Kept blocks give way to them.
+        while self.budget.is_some_and(|budget| taken.saturating_add(state.stats.kept) > budget) {
+            let Some(block) = state.kept.pop_front() else { break };
+            state.stats.kept -= block.bytes();
+        }
+        Ok(())
+    }
+
+    /// Gives back what was [reserved](Self::reserve).
+    #[cfg_attr(not(feature = "vulkan"), expect(dead_code, reason = "only weights on a GPU are held outside"))]
+    pub fn unreserve(&self, bytes: u64) {
+        self.lock().reserved -= bytes;
+    }
+
     /// Takes a block back.
-    pub fn give(&self, block: Block) {
+    pub fn give(&self, block: B) {
         let bytes = block.bytes();
         let mut state = self.lock();
         state.stats.live -= bytes;
@@ -169,6 +214,14 @@ impl Pool {
         state.stats.peak = state.stats.live;
     }
 
+    /// Releases every kept block to the system, which has no more.
+    #[cfg_attr(not(feature = "vulkan"), expect(dead_code, reason = "the processor's memory is not ours alone"))]
+    pub fn shed(&self) {
+        let mut state = self.lock();
+        state.kept.clear();
+        state.stats.kept = 0;
+    }
+
     /// Whether its blocks are on paper.
     pub fn counts_only(&self) -> bool {
         self.counts_only
@@ -177,7 +230,7 @@ impl Pool {
     /// What the pool's further behaviour depends on.
     pub fn account(&self) -> Account {
         let state = self.lock();
-        Account { live: state.stats.live, peak: state.stats.peak, kept: state.kept.iter().map(Block::bytes).collect() }
+        Account { live: state.stats.live, peak: state.stats.peak, kept: state.kept.iter().map(B::bytes).collect() }
     }
 
     /// The most bytes that may be in use.
@@ -192,12 +245,12 @@ impl Pool {
 
     /// A panic elsewhere cannot leave the counters half-written: every update above is complete before anything that
     /// can panic, so a poisoned lock is as good as a clean one.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<B>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl<B: Held> State<B> {
     /// Drops the oldest kept blocks until live and kept fit into the peak.
     fn trim(&mut self) {
         while self.stats.live + self.stats.kept > self.stats.peak {
@@ -215,10 +268,10 @@ mod tests {
 
     #[test]
     fn a_block_is_used_again_when_it_fits_within_twice() {
-        let pool = Pool::new(None);
+        let pool = Pool::<Block>::new(None);
         let big = pool.take(8 * MB).unwrap();
         pool.give(big);
-        assert_eq!(pool.take(5 * MB).unwrap().lines() * LINE, 8 * MB);
+        assert_eq!(pool.take(5 * MB).unwrap().bytes(), 32 << 20);
         assert_eq!(pool.stats().hits, 1);
         let _small = pool.take(MB).unwrap();
         assert_eq!(pool.stats().hits, 1);
@@ -226,7 +279,7 @@ mod tests {
 
     #[test]
     fn kept_blocks_never_push_the_total_above_the_high_water() {
-        let pool = Pool::new(None);
+        let pool = Pool::<Block>::new(None);
         for size in [3, 7, 1, 9, 2, 4] {
             let a = pool.take(size * MB).unwrap();
             let b = pool.take(MB).unwrap();
@@ -241,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_pool_on_paper_keeps_the_same_account() {
-        let (real, paper) = (Pool::new(None), Pool::counting());
+        let (real, paper) = (Pool::<Block>::new(None), Pool::counting());
         let mut held = Vec::new();
         for (i, size) in [9, 3, 40, 7, 1, 12, 2, 4, 30, 5].into_iter().cycle().take(200).enumerate() {
             let len = size * (1 << 12) + 5 * i;
@@ -263,7 +316,7 @@ mod tests {
 
     #[test]
     fn what_the_system_refuses_is_an_error_too() {
-        let pool = Pool::new(None);
+        let pool = Pool::<Block>::new(None);
         let error = pool.take(1 << 60).unwrap_err();
         assert!(matches!(error, Error::OutOfMemory { budget: None, .. }), "{error}");
         assert_eq!((pool.stats().live, pool.stats().high_water), (0, 0));
@@ -271,7 +324,7 @@ mod tests {
 
     #[test]
     fn the_budget_is_an_error_that_says_what_was_asked() {
-        let pool = Pool::new(Some(1 << 20));
+        let pool = Pool::<Block>::new(Some(1 << 20));
         let first = pool.take(MB / 2).unwrap();
         assert!(matches!(pool.take(MB), Err(Error::OutOfMemory { asked: 1_048_576, budget: Some(1_048_576) })));
         pool.give(first);

@@ -68,7 +68,7 @@ impl Prompt {
                     let (found, most) = (text.shape(), wan::MAX_TEXT_TOKENS);
                     return refuse(format!("embeddings of shape {found} given, expected [1 to {most}, {width}]"));
                 }
-                if !text.is_finite() {
+                if !text.is_finite()? {
                     return refuse("some of the embeddings are not finite numbers; encode the prompt again".into());
                 }
                 Ok(())

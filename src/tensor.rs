@@ -1,13 +1,15 @@
 //! The tensor: contiguous, row-major, F32, at most five axes, cheap to clone.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::{DeviceFault, Error, Result};
 use crate::pool::Block;
 use crate::shape::Shape;
+use crate::vulkan::{self, Bound, Dispatch, Vulkan};
 use crate::weights::Weight;
 use crate::work::Work;
 
@@ -25,14 +27,23 @@ pub struct Tensor {
 /// A block of a pool, given back when the last tensor over it goes.
 #[derive(Debug)]
 struct Buffer {
-    block: Block,
+    memory: Memory,
     device: Device,
+}
+
+#[derive(Debug)]
+enum Memory {
+    Host(Block),
+    Vulkan(vulkan::Block),
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let Device::Cpu(cpu) = &self.device;
-        cpu.pool().give(std::mem::replace(&mut self.block, Block::Paper(0)));
+        match (&self.device, std::mem::replace(&mut self.memory, Memory::Host(Block::Paper(0)))) {
+            (Device::Cpu(cpu), Memory::Host(block)) => cpu.pool().give(block),
+            (Device::Vulkan(vulkan), Memory::Vulkan(block)) => vulkan.give(block),
+            _ => {}
+        }
     }
 }
 
@@ -40,10 +51,12 @@ impl Tensor {
     /// A tensor with unspecified contents, for an op that writes all of it.
     pub(crate) fn uninit(device: &Device, shape: impl Into<Shape>) -> Result<Self> {
         let shape = shape.into();
-        let Device::Cpu(cpu) = device;
         let numel = shape.checked_numel().ok_or(Error::OutOfMemory { asked: u64::MAX, budget: None })?;
-        let block = cpu.pool().take(numel)?;
-        Ok(Self { shape, start: 0, buffer: Arc::new(Buffer { block, device: device.clone() }) })
+        let memory = match device {
+            Device::Cpu(cpu) => Memory::Host(cpu.pool().take(numel)?),
+            Device::Vulkan(vulkan) => Memory::Vulkan(vulkan.take(numel)?),
+        };
+        Ok(Self { shape, start: 0, buffer: Arc::new(Buffer { memory, device: device.clone() }) })
     }
 
     /// A tensor of zeros.
@@ -52,9 +65,12 @@ impl Tensor {
     /// [`Error::OutOfMemory`] if the device's budget does not allow it.
     pub fn zeros(device: &Device, shape: impl Into<Shape>) -> Result<Self> {
         let mut zeros = Self::uninit(device, shape)?;
-        let Device::Cpu(cpu) = device;
         // Memory is read before it is written.
-        cpu.run(Work::moved(2 * zeros.shape.numel()), zeros.data_mut()?, |_, out| out.fill(0.0));
+        let work = Work::moved(2 * zeros.shape.numel());
+        match device {
+            Device::Cpu(cpu) => cpu.run(work, zeros.data_mut()?, |_, out| out.fill(0.0)),
+            Device::Vulkan(vulkan) => vulkan.fill_zero(zeros.on(vulkan)?.0, zeros.shape.numel(), work)?,
+        }
         Ok(zeros)
     }
 
@@ -69,8 +85,26 @@ impl Tensor {
             return Err(Error::Shape { op: "from_slice", left: shape, right, why: "as many values as elements" });
         }
         let mut tensor = Self::uninit(device, shape)?;
-        let Device::Cpu(cpu) = device;
-        cpu.run(Work::moved(2 * values.len()), tensor.data_mut()?, |_, out| out.copy_from_slice(values));
+        match device {
+            Device::Cpu(cpu) => {
+                cpu.run(Work::moved(2 * values.len()), tensor.data_mut()?, |_, out| out.copy_from_slice(values));
+            }
+            Device::Vulkan(vulkan) => vulkan.upload(tensor.on(vulkan)?.0, 0, values)?,
+        }
+        Ok(tensor)
+    }
+
+    /// A tensor whose values `fill` writes, row by row; on a device that only counts it gets none to write.
+    pub(crate) fn from_fn(device: &Device, shape: impl Into<Shape>, fill: impl FnOnce(&mut [f32])) -> Result<Self> {
+        let mut tensor = Self::uninit(device, shape)?;
+        match device {
+            Device::Cpu(_) => fill(tensor.data_mut()?),
+            Device::Vulkan(vulkan) => {
+                let mut values = vec![0.0; tensor.shape.numel()];
+                fill(&mut values);
+                vulkan.upload(tensor.on(vulkan)?.0, 0, &values)?;
+            }
+        }
         Ok(tensor)
     }
 
@@ -81,9 +115,13 @@ impl Tensor {
             let why = "as many values as elements";
             return Err(Error::Shape { op: "from_weight", left: tensor.shape, right: weight.shape(), why });
         }
-        let Device::Cpu(cpu) = device;
         let work = Work::moved(2 * tensor.shape.numel());
-        cpu.run(work, tensor.data_mut()?, |_, out| weight.stored().widen(0..out.len(), out));
+        match device {
+            Device::Cpu(cpu) => {
+                cpu.run(work, tensor.data_mut()?, |_, out| weight.stored().widen(0..out.len(), out));
+            }
+            Device::Vulkan(vulkan) => vulkan.upload(tensor.on(vulkan)?.0, 0, &weight.to_vec())?,
+        }
         Ok(tensor)
     }
 
@@ -103,13 +141,67 @@ impl Tensor {
     }
 
     /// The values, row by row.
-    pub fn to_vec(&self) -> Vec<f32> {
-        self.data().to_vec()
+    ///
+    /// # Errors
+    /// As [`values`](Self::values).
+    pub fn to_vec(&self) -> Result<Vec<f32>> {
+        self.values().map(Cow::into_owned)
     }
 
-    /// The values in place; none of them on a device that only counts.
-    pub fn data(&self) -> &[f32] {
-        self.buffer.block.numbers().map_or(&[], |numbers| &numbers[self.range()])
+    /// The values, row by row: in place on a processor, copied from a GPU, which is waited for.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the GPU was lost.
+    pub fn values(&self) -> Result<Cow<'_, [f32]>> {
+        match (self.device(), &self.buffer.memory) {
+            (Device::Vulkan(vulkan), Memory::Vulkan(block)) => {
+                vulkan.download(block, self.start, self.shape.numel()).map(Cow::Owned)
+            }
+            _ => Ok(Cow::Borrowed(self.data())),
+        }
+    }
+
+    /// The values in place; none of them on a device that only counts, or on a GPU: ops have seen to it that their
+    /// operands are in one place.
+    pub(crate) fn data(&self) -> &[f32] {
+        match &self.buffer.memory {
+            Memory::Host(block) => block.numbers().map_or(&[], |numbers| &numbers[self.range()]),
+            Memory::Vulkan(_) => &[],
+        }
+    }
+
+    /// The buffer on this GPU, and the element in it at which the values begin.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the tensor lives elsewhere.
+    pub(crate) fn on(&self, vulkan: &Vulkan) -> Result<(&vulkan::Block, usize)> {
+        match (self.device(), &self.buffer.memory) {
+            (Device::Vulkan(own), Memory::Vulkan(block)) if own.is(vulkan) => Ok((block, self.start)),
+            _ => {
+                let why = format!("one is on {:?}, this op runs on another device", self.device());
+                Err(Error::Device { fault: DeviceFault::Elsewhere, why })
+            }
+        }
+    }
+
+    /// Makes this tensor the only one on its buffer: copied if another shares it.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] if a copy is needed and does not fit.
+    pub(crate) fn unshare(&mut self) -> Result<()> {
+        if Arc::get_mut(&mut self.buffer).is_some() {
+            return Ok(());
+        }
+        let mut copy = Self::uninit(self.device(), self.shape)?;
+        match self.device() {
+            Device::Cpu(_) => copy.data_mut()?.copy_from_slice(self.data()),
+            Device::Vulkan(vulkan) => {
+                let (from, to) = (self.on(vulkan)?, copy.on(vulkan)?);
+                vulkan.copy(from, to, self.shape.numel(), Work::default())?;
+            }
+        }
+        *self = copy;
+        Ok(())
     }
 
     /// The values in place, for writing; copied first if another tensor shares the buffer.
@@ -117,14 +209,13 @@ impl Tensor {
     /// # Errors
     /// [`Error::OutOfMemory`] if a copy is needed and does not fit.
     pub(crate) fn data_mut(&mut self) -> Result<&mut [f32]> {
-        if Arc::get_mut(&mut self.buffer).is_none() {
-            let mut copy = Self::uninit(self.device(), self.shape)?;
-            copy.data_mut()?.copy_from_slice(self.data());
-            *self = copy;
-        }
+        self.unshare()?;
         let range = self.range();
         let buffer = Arc::get_mut(&mut self.buffer).expect("a fresh copy has one owner");
-        Ok(buffer.block.numbers_mut().map_or(&mut [], |numbers| &mut numbers[range]))
+        match &mut buffer.memory {
+            Memory::Host(block) => Ok(block.numbers_mut().map_or(&mut [], |numbers| &mut numbers[range])),
+            Memory::Vulkan(_) => Ok(&mut []),
+        }
     }
 
     /// The same values under another shape with as many elements; free.
@@ -158,8 +249,24 @@ impl Tensor {
     }
 
     /// Whether no value is NaN or infinite.
-    pub fn is_finite(&self) -> bool {
-        self.data().iter().all(|value| value.is_finite())
+    ///
+    /// # Errors
+    /// As [`values`](Self::values).
+    pub fn is_finite(&self) -> Result<bool> {
+        let Device::Vulkan(vulkan) = self.device() else {
+            return Ok(self.data().iter().all(|value| value.is_finite()));
+        };
+        // The shader lowers a word of all ones to the place of a number that is not finite.
+        const NONE: u32 = u32::MAX;
+        const LOCAL: usize = 128;
+        const EACH: usize = 16;
+        let mut first = Self::from_slice(self.device(), [1], &[f32::from_bits(NONE)])?;
+        for part in vulkan.parts(self.shape.numel(), 1) {
+            let run = Dispatch::new(&vulkan::FINITE, &mut first).bind(Bound::Tensor(self, part.clone()));
+            let run = run.constant(0, LOCAL as u32).constant(1, EACH as u32).sizes(&[part.len()]);
+            vulkan.run(Work::default(), run.groups(part.len().div_ceil(EACH * LOCAL)))?;
+        }
+        Ok(first.to_vec()?[0].to_bits() == NONE)
     }
 
     fn range(&self) -> Range<usize> {
@@ -224,7 +331,7 @@ mod tests {
             let x = Tensor::from_slice(device, [3, 1 << 14], &[1.0; 3 << 14]).unwrap();
             let mut y = x.narrow(1..2).unwrap();
             y.data_mut().unwrap().fill(2.0);
-            assert!(y.is_finite() && y.data().len() == y.to_vec().len());
+            assert!(y.is_finite().unwrap() && y.data().len() == y.to_vec().unwrap().len());
             (device.pool_stats(), device.work())
         });
         assert_eq!(figures[0], figures[1]);
@@ -238,6 +345,6 @@ mod tests {
         drop(Tensor::zeros(&device, [1 << 16]).unwrap());
         let again = Tensor::zeros(&device, [1 << 16]).unwrap();
         assert_eq!(device.pool_stats().hits, 1);
-        assert!(again.is_finite());
+        assert!(again.is_finite().unwrap());
     }
 }

@@ -150,7 +150,7 @@ fn requests_at_once_share_one_map() {
     let run = |request: &Request| {
         let counted = &mut |_| assert_eq!(maps_of(&weights), expected);
         let latents = pipeline.sample(&Device::cpu().unwrap(), request, counted).unwrap();
-        latents.data().iter().map(|value| value.to_bits()).collect::<Vec<_>>()
+        latents.values().unwrap().iter().map(|value| value.to_bits()).collect::<Vec<_>>()
     };
     let alone = requests.each_ref().map(run);
     assert_ne!(alone[0], alone[1]);

@@ -1,226 +1,98 @@
 //! Every op on every device against the oracle's f64 loops, on the cases of `common/cases.rs`.
 
 mod common;
+mod gpu;
+mod on_device;
 
-use common::cases::{self, BiasKind};
-use common::compare::{Limit, agree, agree_by_row};
-use common::data::{Storage, Weight as StoredWeight};
+use common::compare::{Limit, agree};
 use common::reference::{self, Act};
+use on_device::{ALL, Check, Outcome};
 use proptest::prelude::*;
 use zoetrope::ops::{self, Activation, AttentionBias, Conv3dParams, KeyValue};
 use zoetrope::weights::Weight;
-use zoetrope::{DType, Device, DeviceOptions, Error, Result, SimdLevel, Tensor};
+use zoetrope::{Device, DeviceOptions, Error, SimdLevel, Tensor};
 
-const EPS: f32 = 1e-6;
-
-/// Both instruction sets, as far as this machine has them.
+/// All instruction sets of this machine, then its GPUs.
 fn devices() -> Vec<Device> {
     let device = |&level| Device::cpu_with(DeviceOptions { level: Some(level), ..DeviceOptions::default() });
-    SimdLevel::available().iter().map(|level| device(level).expect("an available level")).collect()
+    let levels = SimdLevel::available().iter().map(|level| device(level).expect("an available level"));
+    levels.chain(gpu::devices().iter().cloned()).collect()
+}
+
+fn read(tensor: &Tensor) -> Vec<f32> {
+    tensor.to_vec().expect("values")
 }
 
 fn tensor(device: &Device, dims: &[usize], values: &[f32]) -> Tensor {
     Tensor::from_slice(device, dims, values).expect("a tensor")
 }
 
-fn weight(stored: &StoredWeight, dims: &[usize]) -> Weight {
-    let dtype = match stored.storage() {
-        Storage::F32 => DType::F32,
-        Storage::F16 => DType::F16,
-        Storage::BF16 => DType::BF16,
-    };
-    Weight::from_bytes("w", dtype, dims, stored.bytes().to_vec()).expect("a weight")
-}
-
-fn activation(act: Act) -> Activation {
-    match act {
-        Act::None => Activation::None,
-        Act::Silu => Activation::Silu,
-        Act::GeluTanh => Activation::GeluTanh,
-    }
-}
-
 #[track_caller]
-fn holds(what: &str, outcome: std::result::Result<(), String>) {
+fn holds(what: &str, outcome: Result<(), String>) {
     if let Err(why) = outcome {
         panic!("{what}: {why}");
     }
 }
 
-#[test]
-fn linear() {
+/// All cases of some ops on all devices.
+fn hold(ops: &[Check]) {
     for device in devices() {
-        for case in cases::LINEAR {
-            let x = tensor(&device, &[case.rows, case.k], &case.x());
-            let bias = case.bias().map(|bias| tensor(&device, &[case.n], &bias));
-            let w = weight(&case.w(), &[case.n, case.k]);
-            let got = ops::linear(&x, &w, bias.as_ref(), activation(case.act)).unwrap();
-            assert_eq!(got.dims(), [case.rows, case.n]);
-            holds(&format!("{case:?} {device:?}"), agree(got.data(), &case.want(), case.limit()));
+        for op in ops {
+            op(&device, &mut |outcome: Outcome| {
+                if let Err(why) = outcome.verdict {
+                    panic!("{} {device:?}: {why}", outcome.case);
+                }
+            });
         }
     }
 }
 
-/// Rows without what stands between them.
-fn dense(values: &[f32], stride: usize, width: usize) -> Vec<f32> {
-    values.chunks(stride).flat_map(|row| &row[..width]).copied().collect()
+#[test]
+fn linear() {
+    hold(&[on_device::linear, on_device::linear_add]);
 }
 
 #[test]
 fn attention() {
-    for device in devices() {
-        for case in cases::ATTENTION {
-            let (width, stride) = (case.width(), case.stride());
-            let rows = |values: Vec<f32>, rows| tensor(&device, &[rows, width], &dense(&values, stride, width));
-            let key = rows(case.k(), case.keys + case.spare);
-            let value = rows(case.v(), case.keys + case.spare);
-            let values = case.bias_values();
-            let bias = match case.bias {
-                BiasKind::None => AttentionBias::None,
-                BiasKind::PerKey | BiasKind::FirstKeysHidden(_) => {
-                    AttentionBias::PerKey(tensor(&device, &[case.keys], &values))
-                }
-                BiasKind::PerHead => {
-                    AttentionBias::PerHead(tensor(&device, &[case.heads, case.queries, case.keys], &values))
-                }
-            };
-            let branch = KeyValue { key, value, bias, length: case.keys };
-            let q = rows(case.q(), case.queries);
-            let got = ops::attention(&q, std::slice::from_ref(&branch), case.heads, case.scale()).unwrap();
-            holds(&format!("{case:?} {device:?}"), agree(got.data(), &case.want(), case.limit()));
-            // Two branches are each as one alone.
-            let twice = ops::repeat_rows(&q, 2).unwrap();
-            let both = ops::attention(&twice, &[branch.clone(), branch], case.heads, case.scale()).unwrap();
-            assert_eq!(both.narrow(case.queries..2 * case.queries).unwrap().data(), got.data(), "{case:?}");
-        }
-    }
+    hold(&[on_device::attention]);
 }
 
 #[test]
 fn conv3d() {
-    for device in devices() {
-        for case in cases::CONV3D {
-            let s = &case.sizes;
-            let frame = [s.height, s.width, s.in_channels];
-            let video = |frames, values: &[f32]| tensor(&device, &[&[frames], &frame[..]].concat(), values);
-            let x = video(s.frames, &case.x());
-            let tail = (s.tail_frames > 0).then(|| video(s.tail_frames, &case.tail()));
-            let [kt, kh, kw] = s.kernel;
-            let w = weight(&case.w(), &[s.out_channels, s.in_channels, kt, kh, kw]);
-            let bias = case.bias().map(|bias| tensor(&device, &[s.out_channels], &bias));
-            let params = Conv3dParams { stride: s.stride, pad_front: s.pad_front, pad: s.pad };
-            let got = ops::conv3d(&x, tail.as_ref(), &w, bias.as_ref(), params).unwrap();
-            holds(&format!("{case:?} {device:?}"), agree(got.data(), &case.want(), case.limit()));
-        }
-    }
+    hold(&[on_device::conv3d]);
 }
 
 #[test]
 fn rows() {
-    for device in devices() {
-        for case in cases::ROWS {
-            let (x, y, scale, shift) = (case.x(), case.y(), case.scale(), case.shift());
-            let matrix = |values: &[f32]| tensor(&device, &[case.rows, case.width], values);
-            let vector = |values: &[f32]| tensor(&device, &[case.width], values);
-            let (tx, ty, ts, tb) = (matrix(&x), matrix(&y), vector(&scale), vector(&shift));
-            let affine = Some((&ts, &tb));
-            // The oracle takes the eps that the op gets, which is not 1e-6 to the last digit.
-            let eps = f64::from(EPS);
-            let outcomes: [(&str, Result<Tensor>, Vec<f64>); 9] = [
-                ("add", ops::add(tx.clone(), &ty), reference::add(&x, &y)),
-                ("mul", ops::mul(tx.clone(), &ty), reference::mul(&x, &y)),
-                ("rms_norm", ops::rms_norm(&tx, &ts, EPS), reference::rms_norm(&x, &scale, eps)),
-                (
-                    "layer_norm",
-                    ops::layer_norm(&tx, affine, EPS),
-                    reference::layer_norm(&x, case.width, Some((&scale, &shift)), eps),
-                ),
-                ("channel_norm", ops::channel_norm(&tx, &ts), reference::channel_norm(&x, &scale)),
-                ("affine", ops::affine(tx.clone(), &ts, &tb), reference::affine(&x, &scale, &shift)),
-                ("modulate", ops::modulate(tx.clone(), &ts, &tb), reference::modulate(&x, &scale, &shift)),
-                ("gated_add", ops::gated_add(tx.clone(), &ty, &ts), reference::gated_add(&x, &y, &scale)),
-                ("clamp", ops::clamp(tx.clone(), -0.5, 0.25), reference::clamp(&x, -0.5, 0.25)),
-            ];
-            for (op, got, want) in outcomes {
-                let what = format!("{op} {case:?} {device:?}");
-                holds(&what, agree_by_row(got.unwrap().data(), &want, case.width, Limit::F32.of_terms(1.0)));
-            }
-            assert_eq!(tx.data(), x, "a shared input is left alone");
-        }
-    }
+    use on_device::*;
+    hold(&[add, mul, rms_norm, layer_norm, channel_norm, affine, modulate, gated_add, clamp]);
 }
 
 #[test]
 fn activations() {
-    for device in devices() {
-        for act in [Act::Silu, Act::GeluTanh] {
-            let x = tensor(&device, &[cases::EXTREMES.len()], cases::EXTREMES);
-            let got = ops::activate(x, activation(act)).unwrap();
-            let want = reference::activate(cases::EXTREMES, act);
-            holds(&format!("{act:?} {device:?}"), agree_by_row(got.data(), &want, 1, Limit::F32.of_terms(0.1)));
-        }
-    }
+    hold(&[on_device::activate]);
 }
 
 #[test]
 fn rope() {
-    for device in devices() {
-        for case in cases::ROPE {
-            let (cos, sin) = case.tables();
-            let table = |values: &[f32]| tensor(&device, &[case.table_rows, case.head_dim / 2], values);
-            let x = tensor(&device, &[case.rows, case.heads * case.head_dim], &case.x());
-            let got = ops::rope(x, case.heads, &table(&cos), &table(&sin)).unwrap();
-            holds(&format!("{case:?} {device:?}"), agree(got.data(), &case.want(), Limit::F32));
-        }
-    }
+    hold(&[on_device::rope]);
 }
 
 #[test]
 fn moves() {
-    for device in devices() {
-        for case in cases::UPSAMPLE {
-            let got = ops::upsample_nearest(&tensor(&device, &case.shape, &case.x()), [case.fh, case.fw]).unwrap();
-            holds(&format!("{case:?}"), agree(got.data(), &case.want(), Limit::EXACT));
-        }
-        for case in cases::INTERLEAVE {
-            let got = ops::interleave_frames(&tensor(&device, &case.shape, &case.x())).unwrap();
-            holds(&format!("{case:?}"), agree(got.data(), &case.want(), Limit::EXACT));
-        }
-        for case in cases::PATCHES {
-            let x = tensor(&device, &case.shape, &case.x());
-            let got = ops::patchify(&x, case.patch).unwrap();
-            holds(&format!("patchify {case:?}"), agree(got.data(), &case.want_patchify(), Limit::EXACT));
-            let rows = x.reshape(got.shape()).unwrap();
-            let got = ops::unpatchify(&rows, case.shape, case.patch).unwrap();
-            holds(&format!("unpatchify {case:?}"), agree(got.data(), &case.want_unpatchify(), Limit::EXACT));
-        }
-        for case in cases::CHANNELS {
-            let (channels, pixels) = (case.channels, case.pixels);
-            let last = ops::channels_last(&tensor(&device, &[channels, pixels], &case.x())).unwrap();
-            holds(
-                &format!("{case:?}"),
-                agree(last.data(), &reference::channels_last(&case.x(), channels), Limit::EXACT),
-            );
-            let first = ops::channels_first(&last).unwrap();
-            assert_eq!((first.dims(), first.data()), (&[channels, pixels][..], &case.x()[..]));
-        }
-        for case in cases::EMBEDDING {
-            let table = weight(&case.table(), &[case.vocab, case.width]);
-            let got = ops::embedding(&device, &table, &case.ids()).unwrap();
-            let want = reference::embedding(&case.table().values(), case.width, &case.ids());
-            holds(&format!("{case:?}"), agree(got.data(), &want, Limit::EXACT));
-        }
-    }
+    use on_device::*;
+    hold(&[upsample_nearest, interleave_frames, last_frames, patchify, unpatchify]);
+    hold(&[channels_last, channels_first, repeat_rows, embedding]);
 }
 
 #[test]
-fn last_frames_are_those_that_a_convolution_needs() {
-    let device = Device::cpu().unwrap();
-    let video = |values: &[f32]| tensor(&device, &[values.len(), 1, 1, 1], values);
-    let (before, x) = (video(&[1.0, 2.0]), video(&[3.0]));
-    assert_eq!(ops::last_frames(Some(&before), &x, 2).unwrap().data(), [2.0, 3.0]);
-    assert_eq!(ops::last_frames(None, &x, 2).unwrap().data(), [3.0]);
-    assert_eq!(ops::last_frames(Some(&before), &video(&[3.0, 4.0, 5.0]), 2).unwrap().data(), [4.0, 5.0]);
+fn every_op_is_checked() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/ops");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    let source: String = files.collect();
+    let names = source.lines().filter_map(|line| line.strip_prefix("pub fn ")?.split('(').next());
+    let missing: Vec<&str> = names.filter(|name| ALL.iter().all(|(op, _)| op != name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]
@@ -320,7 +192,7 @@ proptest! {
                 Activation::None,
             ).unwrap();
             let want = reference::linear(&x, &w, rows, k, n, None, Act::None);
-            holds("linear", agree(got.data(), &want, Limit::F32.of_terms(1.0)));
+            holds("linear", agree(&read(&got), &want, Limit::F32.of_terms(1.0)));
         }
     }
 
@@ -350,17 +222,17 @@ proptest! {
             for (i, added) in added.into_iter().enumerate() {
                 want[first * width + i] += added * f64::from(gate[i % width]);
             }
-            holds("linear_add", agree(got.data(), &want, Limit::F32.of_terms(1.0)));
+            holds("linear_add", agree(&read(&got), &want, Limit::F32.of_terms(1.0)));
         }
 
         let twice = ops::repeat_rows(&tx, 2).unwrap();
-        assert_eq!(twice.data(), [&x[..], &x].concat());
+        assert_eq!(read(&twice), [&x[..], &x].concat());
 
         // As frames of one pixel: what stays is the end of both.
         let video = |rows: usize, values: &[f32]| tensor(&device, &[rows, 1, 1, width], values);
         let kept = ops::last_frames(Some(&video(rows, &x)), &video(some, &y), 2).unwrap();
         let both = [&x[..], &y].concat();
-        assert_eq!(kept.data(), &both[both.len().saturating_sub(2 * width)..]);
+        assert_eq!(read(&kept), &both[both.len().saturating_sub(2 * width)..]);
     }
 }
 

@@ -140,7 +140,7 @@ fn embeddings_take_the_place_of_the_text_encoder() {
     let device = Device::cpu().unwrap();
     let [prompt, negative] = encoded(&pipeline);
     let run = |request: &Request, seen: &mut Vec<String>| {
-        pipeline.sample(&device, request, &mut |progress| seen.push(format!("{progress:?}"))).map(|x| x.to_vec())
+        pipeline.sample(&device, request, &mut |progress| seen.push(format!("{progress:?}"))).and_then(|x| x.to_vec())
     };
     let by_ids = run(&request(), &mut Vec::new()).unwrap();
     let mixed = Request { negative_prompt: negative.clone(), ..request() };

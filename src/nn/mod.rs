@@ -10,6 +10,8 @@ pub(crate) use linear::Linear;
 pub(crate) use mlp::Mlp;
 pub(crate) use norm::{ChannelNorm, LayerNorm, RmsNorm};
 
+use std::borrow::Cow;
+
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::ops;
@@ -45,15 +47,15 @@ impl Table {
     }
 
     /// The values, row by row.
-    pub fn data(&self) -> &[f32] {
-        self.rows.data()
+    pub fn values(&self) -> Result<Cow<'_, [f32]>> {
+        self.rows.values()
     }
 }
 
 /// The result `x` of the layer called `layer`, unless layers are examined one by one and this one's is not finite.
 pub(crate) fn result_of(layer: &str, x: Tensor) -> Result<Tensor> {
     match x.device().examined() {
-        Some((stage, step)) if !x.is_finite() => Err(Error::NotFinite { stage, step, layer: Some(layer.to_owned()) }),
+        Some((stage, step)) if !x.is_finite()? => Err(Error::NotFinite { stage, step, layer: Some(layer.to_owned()) }),
         _ => Ok(x),
     }
 }

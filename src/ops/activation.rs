@@ -1,9 +1,10 @@
 use zoetrope_kernels::{self as kernels, Activation};
 
-use super::finished;
+use super::{LOCAL, finished, groups_of};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::vulkan::{self, Dispatch};
 use crate::work::Work;
 
 /// Applies an activation to every element.
@@ -18,6 +19,24 @@ pub fn activate(mut x: Tensor, activation: Activation) -> Result<Tensor> {
         Device::Cpu(cpu) => {
             cpu.run(Work::moved(2 * x.shape().numel()), x.data_mut()?, |exec, x| kernels::activate(exec, x, activation))
         }
+        Device::Vulkan(vulkan) => {
+            x.unshare()?;
+            for rows in vulkan.parts(x.shape().rows(), x.shape().last()) {
+                let count = rows.len() * x.shape().last();
+                let run = Dispatch::new(&vulkan::ACTIVATION, &mut x).rows(&rows).sizes(&[count]);
+                let run = run.constant(0, LOCAL as u32).constant(1, activation_constant(activation));
+                vulkan.run(Work::moved(2 * count), run.groups(groups_of(count)))?;
+            }
+        }
     }
     finished(x)
+}
+
+/// What the shaders call an activation.
+pub(super) fn activation_constant(activation: Activation) -> u32 {
+    match activation {
+        Activation::None => 0,
+        Activation::Silu => 1,
+        Activation::GeluTanh => 2,
+    }
 }

@@ -1,9 +1,10 @@
 use zoetrope_kernels as kernels;
 
-use super::{check, check_row_vector, finished};
+use super::{LOCAL, check, check_place, check_row_vector, finished, groups_of};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::vulkan::{self, Dispatch, Vulkan};
 use crate::work::Work;
 
 /// `x + y`, element by element; shapes equal.
@@ -12,11 +13,13 @@ use crate::work::Work;
 /// [`Shape`](crate::Error::Shape) if the shapes differ.
 pub fn add(mut x: Tensor, y: &Tensor) -> Result<Tensor> {
     check(x.shape() == y.shape(), "add", x.shape(), y.shape(), "equal shapes")?;
+    check_place(&x, y)?;
     let device = x.device().clone();
     match &device {
         Device::Cpu(cpu) => {
             cpu.run(Work::moved(3 * x.shape().numel()), x.data_mut()?, |exec, x| kernels::add(exec, x, y.data()))
         }
+        Device::Vulkan(vulkan) => run(vulkan, ADD, &mut x, Some((y, true)), None, [0.0; 2])?,
     }
     finished(x)
 }
@@ -27,11 +30,13 @@ pub fn add(mut x: Tensor, y: &Tensor) -> Result<Tensor> {
 /// [`Shape`](crate::Error::Shape) if the shapes differ.
 pub fn mul(mut x: Tensor, y: &Tensor) -> Result<Tensor> {
     check(x.shape() == y.shape(), "mul", x.shape(), y.shape(), "equal shapes")?;
+    check_place(&x, y)?;
     let device = x.device().clone();
     match &device {
         Device::Cpu(cpu) => {
             cpu.run(Work::moved(3 * x.shape().numel()), x.data_mut()?, |exec, x| kernels::mul(exec, x, y.data()))
         }
+        Device::Vulkan(vulkan) => run(vulkan, MUL, &mut x, Some((y, true)), None, [0.0; 2])?,
     }
     finished(x)
 }
@@ -50,6 +55,7 @@ pub fn affine(mut x: Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
         Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), x.data_mut()?, |exec, x| {
             kernels::affine(exec, x, scale.data(), shift.data())
         }),
+        Device::Vulkan(vulkan) => run(vulkan, AFFINE, &mut x, Some((scale, false)), Some(shift), [0.0; 2])?,
     }
     finished(x)
 }
@@ -65,6 +71,39 @@ pub fn clamp(mut x: Tensor, low: f32, high: f32) -> Result<Tensor> {
         Device::Cpu(cpu) => {
             cpu.run(Work::moved(2 * x.shape().numel()), x.data_mut()?, |exec, x| kernels::clamp(exec, x, low, high))
         }
+        Device::Vulkan(vulkan) => run(vulkan, CLAMP, &mut x, None, None, [low, high])?,
     }
     finished(x)
+}
+
+/// What the shader calls the ops of this file.
+const ADD: u32 = 0;
+const MUL: u32 = 1;
+const AFFINE: u32 = 2;
+const CLAMP: u32 = 3;
+
+/// Has the shader run; `a` comes with whether it is of x's shape and not a row.
+fn run(
+    vulkan: &Vulkan,
+    op: u32,
+    x: &mut Tensor,
+    a: Option<(&Tensor, bool)>,
+    b: Option<&Tensor>,
+    bounds: [f32; 2],
+) -> Result<()> {
+    x.unshare()?;
+    let width = x.shape().last();
+    for rows in vulkan.parts(x.shape().rows(), width) {
+        let count = rows.len() * width;
+        let whole = a.is_some_and(|(_, whole)| whole);
+        let run = Dispatch::new(&vulkan::ARITHMETIC, x).rows(&rows);
+        let run = match a {
+            Some((a, true)) => run.read_rows(a, &rows),
+            a => run.maybe(a.map(|(a, _)| a)),
+        };
+        let run = run.maybe(b).sizes(&[count, width]).scalars(&bounds);
+        let run = run.constant(0, LOCAL as u32).constant(1, op).groups(groups_of(count));
+        vulkan.run(Work::moved(if whole { 3 } else { 2 } * count), run)?;
+    }
+    Ok(())
 }

@@ -1,9 +1,10 @@
 use zoetrope_kernels as kernels;
 
-use super::{check, finished};
+use super::{check, check_place, finished};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::vulkan::{self, Dispatch, Vulkan};
 use crate::work::Work;
 
 /// What is added to the scaled scores before the softmax.
@@ -57,6 +58,11 @@ pub fn attention(q: &Tensor, branches: &[KeyValue], heads: usize, scale: f32) ->
     check(equal, OP, q.shape(), split, "the rows are equal runs, one for each branch")?;
     let queries = rows / branches.len();
     for KeyValue { key, value, bias, length } in branches {
+        check_place(q, key)?;
+        check_place(q, value)?;
+        if let AttentionBias::PerKey(bias) | AttentionBias::PerHead(bias) = bias {
+            check_place(q, bias)?;
+        }
         check(key.shape() == value.shape(), OP, key.shape(), value.shape(), "keys and values have one shape")?;
         check(key.dims() == [key.shape().rows(), width], OP, q.shape(), key.shape(), "keys are as wide as queries")?;
         let reach = [*length, width];
@@ -102,6 +108,53 @@ pub fn attention(q: &Tensor, branches: &[KeyValue], heads: usize, scale: f32) ->
                 });
             }
         }
+        Device::Vulkan(vulkan) => {
+            for (i, branch) in branches.iter().enumerate() {
+                run(vulkan, q, i, queries, branch, heads, scale, &mut out)?;
+            }
+        }
     }
     finished(out)
+}
+
+/// Keys that a workgroup takes at a time.
+const KEYS: usize = 32;
+
+/// Has the shader run on one branch.
+fn run(
+    vulkan: &Vulkan,
+    q: &Tensor,
+    branch: usize,
+    queries: usize,
+    KeyValue { key, value, bias, length }: &KeyValue,
+    heads: usize,
+    scale: f32,
+    out: &mut Tensor,
+) -> Result<()> {
+    let width = q.shape().last();
+    let head_dim = width / heads;
+    let vectors = head_dim.div_ceil(KEYS);
+    // An invocation's part of the result is in registers: fewer rows of wide heads.
+    let own = if vectors > 4 { 2 } else { 4 };
+    let bytes =
+        |rows: usize, slice: usize| rows * (4 * KEYS + 16) + (80 * (rows + KEYS)).max(4 * slice * KEYS * vectors);
+    let sizes = [(64, 16), (64, 8), (64, 4), (32, 16), (32, 8), (32, 4)];
+    let fits = |&(rows, slice): &(usize, usize)| bytes(rows, slice) <= vulkan.shared_bytes();
+    let (rows, slice) = sizes.into_iter().find(fits).unwrap_or((16, 4));
+    let all = branch * queries..(branch + 1) * queries;
+    let starts = [q.on(vulkan)?.1 + all.start * width, key.on(vulkan)?.1, value.on(vulkan)?.1];
+    let aligned = head_dim.is_multiple_of(4) && starts.iter().all(|start| start.is_multiple_of(4));
+    let (kind, bias) = match bias {
+        AttentionBias::None => (0, None),
+        AttentionBias::PerKey(bias) => (1, Some(bias)),
+        AttentionBias::PerHead(bias) => (2, Some(bias)),
+    };
+    let run = Dispatch::new(&vulkan::ATTENTION, out).rows(&all).read_rows(q, &all);
+    let run = run.read_rows(key, &(0..*length)).read_rows(value, &(0..*length)).maybe(bias);
+    let run = run.sizes(&[heads, head_dim, queries, *length, width, width, width]).scalars(&[scale]);
+    let run = run.constant(0, (rows / own * (KEYS / 4)) as u32).constant(1, rows as u32).constant(2, KEYS as u32);
+    let run = run.constant(3, own as u32).constant(4, vectors as u32).constant(5, slice as u32);
+    let run = run.constant(6, kind).constant(7, aligned.into()).groups(heads * queries.div_ceil(rows));
+    let product = [4, queries, *length, width].into_iter().fold(1, |all: u64, size| all.saturating_mul(size as u64));
+    vulkan.run(Work { attention: product, ..Work::default() }, run)
 }

@@ -1,9 +1,10 @@
 use zoetrope_kernels as kernels;
 
-use super::{check, finished, four};
+use super::{TILE, check, check_place, finished, four, tile, weight_constant};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::vulkan::{self, Dispatch, Vulkan};
 use crate::weights::Weight;
 use crate::work::Work;
 
@@ -43,11 +44,13 @@ pub fn conv3d(
     if let Some(bias) = bias {
         let fits = bias.shape().numel() == out_channels;
         check(fits, OP, w.shape(), bias.shape(), "one bias for each output channel")?;
+        check_place(x, bias)?;
     }
     let tail_frames = match tail {
         Some(tail) => {
             let [tail_frames, rest @ ..] = four(OP, tail, "the tail is [T, H, W, C]")?;
             check(rest == [height, width, in_channels], OP, x.shape(), tail.shape(), "the tail has x's frames")?;
+            check_place(x, tail)?;
             tail_frames
         }
         None => 0,
@@ -88,6 +91,34 @@ pub fn conv3d(
                 });
             }
         }
+        Device::Vulkan(vulkan) => run(vulkan, &shape, x, tail, w, bias, &mut out)?,
     }
     finished(out)
+}
+
+/// Has the shader run.
+fn run(
+    vulkan: &Vulkan,
+    shape: &kernels::Conv3d,
+    x: &Tensor,
+    tail: Option<&Tensor>,
+    w: &Weight,
+    bias: Option<&Tensor>,
+    out: &mut Tensor,
+) -> Result<()> {
+    let &kernels::Conv3d { frames, height, width, in_channels: c, out_channels: n, .. } = shape;
+    let taps: usize = shape.kernel.iter().product();
+    let starts = [x.on(vulkan)?.1, tail.map_or(Ok(0), |tail| tail.on(vulkan).map(|(_, start)| start))?];
+    let aligned = c.is_multiple_of(4) && starts.iter().all(|start| start.is_multiple_of(4));
+    // Of a kernel of one tap the channels lie side by side.
+    let (tap_stride, packed) = if taps == 1 { (c, c.is_multiple_of(4)) } else { (1, false) };
+    let output = shape.output();
+    let run = Dispatch::new(&vulkan::CONV3D, out).read(x).maybe(tail).weight(w).maybe(bias);
+    let run = run.sizes(&[frames, height, width, c, n]).sizes(&output).sizes(&shape.kernel).sizes(&shape.stride);
+    let run = run.sizes(&[shape.tail_frames, shape.pad_front, shape.pad[0], shape.pad[2], taps, tap_stride]);
+    let run = tile(run).constant(5, weight_constant(w.dtype())).constant(6, aligned.into());
+    let run = run.constant(7, bias.is_some().into()).constant(8, packed.into());
+    let pixels: usize = output.iter().product();
+    let run = run.groups(pixels.div_ceil(TILE[0]) * n.div_ceil(TILE[1]));
+    vulkan.run(Work::conv3d(shape), run)
 }

@@ -25,6 +25,15 @@ pub fn embedding(device: &Device, table: &Weight, ids: &[u32]) -> Result<Tensor>
         Device::Cpu(cpu) => cpu.run(Work::moved(2 * out.shape().numel()), out.data_mut()?, |exec, out| {
             kernels::embedding(exec, table.stored(), width, ids, out)
         }),
+        // The table is larger than many a device binds, or holds, and few of its rows are read.
+        Device::Vulkan(vulkan) => {
+            let mut rows = vec![0.0; ids.len() * width];
+            for (row, &id) in rows.chunks_exact_mut(width).zip(ids) {
+                let first = id as usize * width;
+                table.stored().widen(first..first + width, row);
+            }
+            vulkan.upload(out.on(vulkan)?.0, 0, &rows)?;
+        }
     }
     finished(out)
 }

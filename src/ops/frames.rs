@@ -1,9 +1,10 @@
 use zoetrope_kernels as kernels;
 
-use super::{check, finished, four};
+use super::{LOCAL, check, check_place, finished, four, groups_of};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::vulkan::{self, Dispatch};
 use crate::work::Work;
 
 /// Turns two halves of the channels into two frames: the second half of an upsampling over time.
@@ -21,6 +22,15 @@ pub fn interleave_frames(x: &Tensor) -> Result<Tensor> {
         Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
             kernels::interleave_frames(exec, x.data(), shape, out)
         }),
+        Device::Vulkan(vulkan) => {
+            for frames in vulkan.parts(t, h * w * c) {
+                let count = frames.len() * h * w * c;
+                let run =
+                    Dispatch::new(&vulkan::FRAMES, &mut out).within(frames.start * h * w * c..frames.end * h * w * c);
+                let run = run.read_rows(x, &(frames.start * h * w..frames.end * h * w)).sizes(&[count, h * w, c / 2]);
+                vulkan.run(Work::moved(2 * count), run.constant(0, LOCAL as u32).groups(groups_of(count)))?;
+            }
+        }
     }
     finished(out)
 }
@@ -43,6 +53,7 @@ pub fn last_frames(before: Option<&Tensor>, x: &Tensor, count: usize) -> Result<
                 before.shape(),
                 "frames of one size",
             )?;
+            check_place(x, before)?;
             before.dims()[0].min(count - from_x)
         }
         None => 0,
@@ -56,6 +67,18 @@ pub fn last_frames(before: Option<&Tensor>, x: &Tensor, count: usize) -> Result<
             }
             rest.copy_from_slice(&x.data()[x.shape().numel() - rest.len()..]);
         }),
+        Device::Vulkan(vulkan) => {
+            let frame = h * w * c;
+            let (to, start) = out.on(vulkan)?;
+            if let Some(before) = before {
+                let (from, first) = before.on(vulkan)?;
+                let first = first + before.shape().numel() - from_before * frame;
+                vulkan.copy((from, first), (to, start), from_before * frame, Work::moved(2 * from_before * frame))?;
+            }
+            let (from, first) = x.on(vulkan)?;
+            let (from, to) = ((from, first + (frames - from_x) * frame), (to, start + from_before * frame));
+            vulkan.copy(from, to, from_x * frame, Work::moved(2 * from_x * frame))?;
+        }
     }
     finished(out)
 }

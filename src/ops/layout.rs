@@ -1,10 +1,11 @@
 use zoetrope_kernels as kernels;
 
-use super::{check, finished};
+use super::{LOCAL, check, finished};
 use crate::device::Device;
 use crate::error::Result;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use crate::vulkan::{self, Dispatch, Vulkan};
 use crate::work::Work;
 
 /// `[C, ..]` to `[.., C]`.
@@ -21,6 +22,8 @@ pub fn channels_last(x: &Tensor) -> Result<Tensor> {
         Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
             kernels::channels_last(exec, x.data(), x.dims()[0], out)
         }),
+        Device::Vulkan(_) if x.shape().numel() == 0 => {}
+        Device::Vulkan(vulkan) => transpose(vulkan, x, [x.dims()[0], x.shape().numel() / x.dims()[0]], &mut out)?,
     }
     finished(out)
 }
@@ -39,6 +42,8 @@ pub fn channels_first(x: &Tensor) -> Result<Tensor> {
         Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
             kernels::channels_first(exec, x.data(), x.shape().last(), out)
         }),
+        Device::Vulkan(_) if x.shape().numel() == 0 => {}
+        Device::Vulkan(vulkan) => transpose(vulkan, x, [x.shape().rows(), x.shape().last()], &mut out)?,
     }
     finished(out)
 }
@@ -57,6 +62,21 @@ pub fn repeat_rows(x: &Tensor, times: usize) -> Result<Tensor> {
         Device::Cpu(cpu) => cpu.run(Work::moved(2 * out.shape().numel()), out.data_mut()?, |_, out| {
             out.chunks_exact_mut(x.data().len()).for_each(|copy| copy.copy_from_slice(x.data()));
         }),
+        Device::Vulkan(vulkan) => {
+            let (from, (to, start), len) = (x.on(vulkan)?, out.on(vulkan)?, x.shape().numel());
+            for i in 0..times {
+                vulkan.copy(from, (to, start + i * len), len, Work::moved(2 * len))?;
+            }
+        }
     }
     finished(out)
+}
+
+/// Edge of the square that a workgroup transposes.
+const TILE: usize = 32;
+
+/// Has the shader run on `x` as a matrix of this shape.
+fn transpose(vulkan: &Vulkan, x: &Tensor, [rows, columns]: [usize; 2], out: &mut Tensor) -> Result<()> {
+    let run = Dispatch::new(&vulkan::LAYOUT, out).read(x).sizes(&[rows, columns]).constant(0, LOCAL as u32);
+    vulkan.run(Work::moved(2 * rows * columns), run.groups(rows.div_ceil(TILE) * columns.div_ceil(TILE)))
 }

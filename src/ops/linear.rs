@@ -1,9 +1,11 @@
 use zoetrope_kernels::{self as kernels, Activation};
 
-use super::{check, check_row_vector, finished};
+use super::activation::activation_constant;
+use super::{LOCAL, TILE, check, check_place, check_row_vector, finished, tile, weight_constant};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::vulkan::{self, Dispatch, Vulkan};
 use crate::weights::Weight;
 use crate::work::Work;
 
@@ -23,6 +25,7 @@ pub fn linear(x: &Tensor, w: &Weight, bias: Option<&Tensor>, activation: Activat
                 kernels::linear(exec, x.data(), w.stored(), rows, k, n, bias, activation, out)
             });
         }
+        Device::Vulkan(vulkan) => run(vulkan, x, w, bias, activation, &mut out, None)?,
     }
     finished(out)
 }
@@ -50,6 +53,7 @@ pub fn linear_add(
     let rows = h.shape().rows();
     let inside = x.shape().last() == n && first.saturating_add(rows) <= x.shape().rows();
     check(inside, OP, x.shape(), h.shape(), "x is [.., N] and has a row for each of h's")?;
+    check_place(&x, h)?;
     let device = x.device().clone();
     match &device {
         Device::Cpu(cpu) => {
@@ -58,6 +62,10 @@ pub fn linear_add(
                 let own = &mut x[first * n..][..rows * n];
                 kernels::linear_add(exec, h.data(), w.stored(), rows, k, n, bias, gate, own)
             });
+        }
+        Device::Vulkan(vulkan) => {
+            x.unshare()?;
+            run(vulkan, h, w, bias, Activation::None, &mut x, Some((first, gate)))?;
         }
     }
     finished(x)
@@ -70,6 +78,44 @@ fn fitting(op: &'static str, x: &Tensor, w: &Weight, bias: Option<&Tensor>) -> R
     let (n, k) = (w.shape().dims()[0], w.shape().last());
     if let Some(bias) = bias {
         check(bias.shape().numel() == n, op, w.shape(), bias.shape(), "one bias for each row of the weight")?;
+        check_place(x, bias)?;
     }
     Ok([n, k])
+}
+
+/// Rows that are so few that reading the weight is all the work.
+const FEW: usize = 4;
+
+/// Has a shader run; with `residual`, the first row that is added to and a gate, on top of `out`.
+fn run(
+    vulkan: &Vulkan,
+    x: &Tensor,
+    w: &Weight,
+    bias: Option<&Tensor>,
+    activation: Activation,
+    out: &mut Tensor,
+    residual: Option<(usize, Option<&Tensor>)>,
+) -> Result<()> {
+    let (n, k) = (w.shape().dims()[0], w.shape().last());
+    let (first, gate) = residual.unwrap_or((0, None));
+    if n == 0 {
+        return Ok(());
+    }
+    for rows in vulkan.parts(x.shape().rows(), k.max(n)) {
+        let aligned = k.is_multiple_of(4) && (x.on(vulkan)?.1 + rows.start * k).is_multiple_of(4);
+        let written = first + rows.start..first + rows.end;
+        let few = rows.len() <= FEW;
+        let run = Dispatch::new(if few { &vulkan::LINEAR_FEW } else { &vulkan::LINEAR }, out).rows(&written);
+        let run = run.read_rows(x, &rows).weight(w).maybe(bias).maybe(gate).sizes(&[rows.len(), k, n]);
+        let run = if few {
+            run.constant(0, LOCAL as u32).constant(1, rows.len() as u32).groups(n.div_ceil(4))
+        } else {
+            tile(run).groups(rows.len().div_ceil(TILE[0]) * n.div_ceil(TILE[1]))
+        };
+        let run = run.constant(5, weight_constant(w.dtype())).constant(6, aligned.into());
+        let run = run.constant(7, bias.is_some().into()).constant(8, activation_constant(activation));
+        let run = run.constant(9, residual.is_some().into()).constant(10, gate.is_some().into());
+        vulkan.run(Work::linear(rows.len(), k, n), run)?;
+    }
+    Ok(())
 }

@@ -37,9 +37,11 @@ pub use rope::rope;
 pub use upsample::upsample_nearest;
 pub use zoetrope_kernels::Activation;
 
-use crate::error::{Error, Result};
+use crate::dtype::DType;
+use crate::error::{DeviceFault, Error, Result};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use crate::vulkan::Dispatch;
 
 /// An [`Error::Shape`] unless `fits`.
 fn check(fits: bool, op: &'static str, left: Shape, right: impl Into<Shape>, why: &'static str) -> Result<()> {
@@ -50,7 +52,45 @@ fn check(fits: bool, op: &'static str, left: Shape, right: impl Into<Shape>, why
 fn check_row_vector(op: &'static str, x: &Tensor, vector: &Tensor) -> Result<()> {
     let width = x.shape().last();
     let fits = x.shape().rank() >= 1 && width > 0 && vector.shape().numel() == width;
-    check(fits, op, x.shape(), vector.shape(), "one value for each position of a last axis that is not empty")
+    check(fits, op, x.shape(), vector.shape(), "one value for each position of a last axis that is not empty")?;
+    check_place(x, vector)
+}
+
+/// Checks that two operands live where one op can read both.
+fn check_place(x: &Tensor, y: &Tensor) -> Result<()> {
+    if x.device().same_place(y.device()) {
+        return Ok(());
+    }
+    let why = format!("{:?} and {:?}; copy one to the other's device", x.device(), y.device());
+    Err(Error::Device { fault: DeviceFault::Elsewhere, why })
+}
+
+/// Invocations of a workgroup of the shaders that go from number to number.
+const LOCAL: usize = 128;
+
+/// Workgroups for so many numbers, of which each invocation takes four.
+fn groups_of(numbers: usize) -> usize {
+    numbers.div_ceil(4 * LOCAL)
+}
+
+/// Rows and columns of a workgroup's part of a product, and of an invocation's part of that.
+const TILE: [usize; 2] = [64, 64];
+const OWN: [usize; 2] = [8, 4];
+
+/// Tells the shader of a product how it is cut.
+fn tile(run: Dispatch) -> Dispatch {
+    let run = run.constant(0, (TILE[0] / OWN[0] * (TILE[1] / OWN[1])) as u32);
+    let run = run.constant(1, TILE[0] as u32).constant(2, TILE[1] as u32);
+    run.constant(3, OWN[0] as u32).constant(4, OWN[1] as u32)
+}
+
+/// What the shaders call a storage type.
+fn weight_constant(dtype: DType) -> u32 {
+    match dtype {
+        DType::F32 => 0,
+        DType::F16 => 1,
+        DType::BF16 => 2,
+    }
 }
 
 /// An op's result, unless somebody asked to stop: then the kernel returned early and not all of it is written.

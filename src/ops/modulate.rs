@@ -1,9 +1,10 @@
 use zoetrope_kernels as kernels;
 
-use super::{check, check_row_vector, finished};
+use super::{LOCAL, check, check_place, check_row_vector, finished, groups_of};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::vulkan::{self, Dispatch, Vulkan};
 use crate::work::Work;
 
 /// `x * (1 + scale) + shift`: the adaptive part of a transformer block's norm.
@@ -20,6 +21,7 @@ pub fn modulate(mut x: Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor>
         Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), x.data_mut()?, |exec, x| {
             kernels::modulate(exec, x, scale.data(), shift.data())
         }),
+        Device::Vulkan(vulkan) => run(vulkan, &mut x, None, [scale, shift])?,
     }
     finished(x)
 }
@@ -32,12 +34,32 @@ pub fn modulate(mut x: Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor>
 /// [`Shape`](crate::Error::Shape) if shapes differ or `gate` does not have `D` values.
 pub fn gated_add(mut x: Tensor, y: &Tensor, gate: &Tensor) -> Result<Tensor> {
     check(x.shape() == y.shape(), "gated_add", x.shape(), y.shape(), "equal shapes")?;
+    check_place(&x, y)?;
     check_row_vector("gated_add", &x, gate)?;
     let device = x.device().clone();
     match &device {
         Device::Cpu(cpu) => cpu.run(Work::moved(3 * x.shape().numel()), x.data_mut()?, |exec, x| {
             kernels::gated_add(exec, x, y.data(), gate.data())
         }),
+        Device::Vulkan(vulkan) => run(vulkan, &mut x, Some(y), [gate, gate])?,
     }
     finished(x)
+}
+
+/// Has the shader run: with `y` it adds `y` times the last row, without it modulates by both.
+fn run(vulkan: &Vulkan, x: &mut Tensor, y: Option<&Tensor>, [scale, last]: [&Tensor; 2]) -> Result<()> {
+    x.unshare()?;
+    let width = x.shape().last();
+    for rows in vulkan.parts(x.shape().rows(), width) {
+        let count = rows.len() * width;
+        let run = Dispatch::new(&vulkan::MODULATE, x).rows(&rows);
+        let run = match y {
+            Some(y) => run.read_rows(y, &rows),
+            None => run.read(scale),
+        };
+        let run = run.read(last).sizes(&[count, width]).groups(groups_of(count));
+        let run = run.constant(0, LOCAL as u32).constant(1, y.is_some().into());
+        vulkan.run(Work::moved(if y.is_some() { 3 } else { 2 } * count), run)?;
+    }
+    Ok(())
 }

@@ -1,9 +1,10 @@
 use zoetrope_kernels as kernels;
 
-use super::{check, check_row_vector, finished};
+use super::{LOCAL, check, check_row_vector, finished};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::vulkan::{self, Dispatch, Vulkan};
 use crate::work::Work;
 
 /// `x / sqrt(mean(x²) + eps) * weight` over the last axis.
@@ -19,6 +20,7 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
         Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
             kernels::rms_norm(exec, x.data(), weight.data(), eps, out)
         }),
+        Device::Vulkan(vulkan) => run(vulkan, RMS_NORM, x, &mut out, Some(weight), None, eps)?,
     }
     finished(out)
 }
@@ -44,6 +46,10 @@ pub fn layer_norm(x: &Tensor, affine: Option<(&Tensor, &Tensor)>, eps: f32) -> R
                 kernels::layer_norm(exec, x.data(), width, affine, eps, out)
             });
         }
+        Device::Vulkan(vulkan) => {
+            let (weight, bias) = affine.unzip();
+            run(vulkan, LAYER_NORM, x, &mut out, weight, bias, eps)?;
+        }
     }
     finished(out)
 }
@@ -62,6 +68,34 @@ pub fn channel_norm(x: &Tensor, gamma: &Tensor) -> Result<Tensor> {
         Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
             kernels::channel_norm(exec, x.data(), gamma.data(), out)
         }),
+        Device::Vulkan(vulkan) => run(vulkan, CHANNEL_NORM, x, &mut out, Some(gamma), None, 0.0)?,
     }
     finished(out)
+}
+
+/// What the shader calls the norms.
+const LAYER_NORM: u32 = 0;
+const RMS_NORM: u32 = 1;
+const CHANNEL_NORM: u32 = 2;
+
+/// Has the shader run, with as many invocations on a row as its width is worth.
+fn run(
+    vulkan: &Vulkan,
+    kind: u32,
+    x: &Tensor,
+    out: &mut Tensor,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    eps: f32,
+) -> Result<()> {
+    let width = x.shape().last();
+    let lanes = (width / 16).next_power_of_two().clamp(1, LOCAL);
+    let affine = u32::from(weight.is_some()) + u32::from(bias.is_some());
+    for rows in vulkan.parts(x.shape().rows(), width) {
+        let run = Dispatch::new(&vulkan::NORM, out).rows(&rows).read_rows(x, &rows).maybe(weight).maybe(bias);
+        let run = run.sizes(&[rows.len(), width]).scalars(&[eps]).groups(rows.len().div_ceil(LOCAL / lanes));
+        let run = run.constant(0, LOCAL as u32).constant(1, lanes as u32).constant(2, kind).constant(3, affine);
+        vulkan.run(Work::moved(2 * rows.len() * width), run)?;
+    }
+    Ok(())
 }

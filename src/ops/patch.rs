@@ -1,10 +1,11 @@
 use zoetrope_kernels as kernels;
 
-use super::{check, finished, four};
+use super::{LOCAL, check, finished, four, groups_of};
 use crate::device::Device;
 use crate::error::Result;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use crate::vulkan::{self, Dispatch, Vulkan};
 use crate::work::Work;
 
 /// Cuts a latent into patches, one row each.
@@ -24,6 +25,7 @@ pub fn patchify(x: &Tensor, patch: [usize; 3]) -> Result<Tensor> {
         Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
             kernels::patchify(exec, x.data(), shape, patch, out)
         }),
+        Device::Vulkan(vulkan) => run(vulkan, x, shape, patch, false, &mut out)?,
     }
     finished(out)
 }
@@ -48,6 +50,7 @@ pub fn unpatchify(x: &Tensor, shape: [usize; 4], patch: [usize; 3]) -> Result<Te
         Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
             kernels::unpatchify(exec, x.data(), shape, patch, out)
         }),
+        Device::Vulkan(vulkan) => run(vulkan, x, shape, patch, true, &mut out)?,
     }
     finished(out)
 }
@@ -55,4 +58,12 @@ pub fn unpatchify(x: &Tensor, shape: [usize; 4], patch: [usize; 3]) -> Result<Te
 /// Whether the axes consist of whole patches, at least one.
 fn is_whole(axes: [usize; 3], patch: [usize; 3]) -> bool {
     axes.iter().zip(patch).all(|(&axis, p)| axis > 0 && p > 0 && axis.is_multiple_of(p))
+}
+
+/// Has the shader run; `shape` is the latent's.
+fn run(vulkan: &Vulkan, x: &Tensor, shape: [usize; 4], patch: [usize; 3], back: bool, out: &mut Tensor) -> Result<()> {
+    let count = x.shape().numel();
+    let run = Dispatch::new(&vulkan::PATCH, out).read(x).sizes(&shape).sizes(&patch);
+    let run = run.constant(0, LOCAL as u32).constant(1, back.into()).groups(groups_of(count));
+    vulkan.run(Work::moved(2 * count), run)
 }

@@ -1,9 +1,10 @@
 use zoetrope_kernels as kernels;
 
-use super::{check, finished, four};
+use super::{LOCAL, check, finished, four, groups_of};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::vulkan::{self, Dispatch};
 use crate::work::Work;
 
 /// Repeats every pixel `factor[0]` times downwards and `factor[1]` times to the right.
@@ -22,6 +23,16 @@ pub fn upsample_nearest(x: &Tensor, factor: [usize; 2]) -> Result<Tensor> {
             cpu.run(Work::moved(x.shape().numel() + out.shape().numel()), out.data_mut()?, |exec, out| {
                 kernels::upsample_nearest(exec, x.data(), shape, fh, fw, out)
             })
+        }
+        Device::Vulkan(vulkan) => {
+            for frames in vulkan.parts(t, out.shape().numel().checked_div(t).unwrap_or(0)) {
+                let (from, to) = (h * w * c, h * w * c * fh * fw);
+                let count = frames.len() * to;
+                let run = Dispatch::new(&vulkan::UPSAMPLE, &mut out).within(frames.start * to..frames.end * to);
+                let run = run.read_rows(x, &(frames.start * h * w..frames.end * h * w)).sizes(&[count, w, c, fh, fw]);
+                let run = run.constant(0, LOCAL as u32).groups(groups_of(count));
+                vulkan.run(Work::moved(frames.len() * from + count), run)?;
+            }
         }
     }
     finished(out)

@@ -11,6 +11,7 @@ use super::bytes::Bytes;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::shape::Shape;
+use crate::vulkan::Slot;
 
 /// An immutable tensor of a checkpoint, in the bytes and the dtype in which it is stored.
 ///
@@ -22,6 +23,8 @@ pub struct Weight {
     dtype: DType,
     shape: Shape,
     bytes: Bytes,
+    /// Its copy on a GPU, once an op there has used it; shared by all clones.
+    slot: Arc<Slot>,
 }
 
 /// Where a tensor came from, for messages.
@@ -34,7 +37,7 @@ impl Weight {
     /// A tensor whose bytes have been checked to be `shape` of `dtype`, or are left out.
     pub(super) fn new(name: String, file: Arc<Path>, dtype: DType, shape: Shape, bytes: Bytes) -> Self {
         debug_assert!([0, shape.numel() * dtype.size()].contains(&bytes.as_slice().len()));
-        Self { origin: Arc::new(Origin { name, file }), dtype, shape, bytes }
+        Self { origin: Arc::new(Origin { name, file }), dtype, shape, bytes, slot: Arc::default() }
     }
 
     /// A tensor of our own from stored bytes: little-endian elements of `dtype`, row-major.
@@ -117,7 +120,13 @@ impl Weight {
         let row = self.bytes().len() / dims[0].max(1);
         dims[0] = range.len();
         let bytes = self.bytes.narrow(range.start * row..range.end * row);
-        Self { shape: Shape::new(&dims), bytes, ..self.clone() }
+        Self { shape: Shape::new(&dims), bytes, slot: Arc::default(), ..self.clone() }
+    }
+
+    /// Where its copy on a GPU is kept.
+    #[cfg_attr(not(feature = "vulkan"), expect(dead_code, reason = "nothing is copied"))]
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.slot
     }
 
     /// The stored numbers, for kernels.

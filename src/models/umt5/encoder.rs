@@ -100,7 +100,7 @@ impl Layer {
     /// `x` `[L, D]`. Scores are not scaled: T5 folds the scale into its initialisation.
     fn forward(&self, x: Tensor, buckets: &Buckets, config: &Config) -> Result<Tensor> {
         let h = self.norm1.forward(&x)?;
-        let bias = buckets.bias(self.positions.data(), config.num_heads, x.device())?;
+        let bias = buckets.bias(&self.positions.values()?, config.num_heads, x.device())?;
         let bias = AttentionBias::PerHead(result_of(self.positions.name(), bias)?);
         let keys = KeyValue { bias, ..KeyValue::new(self.k.forward(&h)?, self.v.forward(&h)?) };
         let y = ops::attention(&self.q.forward(&h)?, &[keys], config.num_heads, 1.0)?;
@@ -129,15 +129,16 @@ impl Buckets {
 
     /// `[heads, L, L]` from a table `[buckets, heads]`.
     fn bias(&self, table: &[f32], heads: usize, device: &Device) -> Result<Tensor> {
-        let mut bias = Tensor::uninit(device, [heads, self.length, self.length])?;
-        for (row, values) in bias.data_mut()?.chunks_exact_mut(self.length).enumerate() {
-            let (head, query) = (row / self.length, row % self.length);
-            let distances = &self.by_distance[self.length - 1 - query..];
-            for (value, &bucket) in values.iter_mut().zip(distances) {
-                *value = table[bucket * heads + head];
+        let fill = |bias: &mut [f32]| {
+            for (row, values) in bias.chunks_exact_mut(self.length).enumerate() {
+                let (head, query) = (row / self.length, row % self.length);
+                let distances = &self.by_distance[self.length - 1 - query..];
+                for (value, &bucket) in values.iter_mut().zip(distances) {
+                    *value = table[bucket * heads + head];
+                }
             }
-        }
-        Ok(bias)
+        };
+        Tensor::from_fn(device, [heads, self.length, self.length], fill)
     }
 }
 

@@ -76,17 +76,18 @@ impl Rope {
         let table = |f: fn(f64) -> f64| {
             let [frames, height, width] = grid;
             let axes: [_; 3] = std::array::from_fn(|axis| axis_table(config.rope_dims()[axis], grid[axis], f));
-            let mut table = Tensor::uninit(device, [frames * height * width, config.attention_head_dim / 2])?;
-            for (token, row) in table.data_mut()?.chunks_exact_mut(config.attention_head_dim / 2).enumerate() {
-                let positions = [token / (height * width), token / width % height, token % width];
-                let mut rest = row;
-                for ((dim, position), axis) in config.rope_dims().into_iter().zip(positions).zip(&axes) {
-                    let (part, after) = rest.split_at_mut(dim / 2);
-                    part.copy_from_slice(&axis[position * part.len()..][..part.len()]);
-                    rest = after;
+            let half = config.attention_head_dim / 2;
+            Tensor::from_fn(device, [frames * height * width, half], |table| {
+                for (token, row) in table.chunks_exact_mut(half).enumerate() {
+                    let positions = [token / (height * width), token / width % height, token % width];
+                    let mut rest = row;
+                    for ((dim, position), axis) in config.rope_dims().into_iter().zip(positions).zip(&axes) {
+                        let (part, after) = rest.split_at_mut(dim / 2);
+                        part.copy_from_slice(&axis[position * part.len()..][..part.len()]);
+                        rest = after;
+                    }
                 }
-            }
-            Ok(table)
+            })
         };
         Ok(Self { cos: table(f64::cos)?, sin: table(f64::sin)? })
     }

@@ -36,8 +36,13 @@ pub struct TextContext {
 
 impl TextContext {
     /// Whether no value is NaN or infinite.
-    pub(crate) fn is_finite(&self) -> bool {
-        self.blocks.iter().all(|keys| keys.key.is_finite() && keys.value.is_finite())
+    pub(crate) fn is_finite(&self) -> Result<bool> {
+        for keys in &self.blocks {
+            if !(keys.key.is_finite()? && keys.value.is_finite()?) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -83,7 +88,7 @@ impl Transformer {
         let rows = length + usize::from(padding > 0);
         self.weights.check_unchanged()?;
         let mut values = Vec::with_capacity(rows * self.config.text_dim);
-        values.extend_from_slice(text.data());
+        values.extend_from_slice(&text.values()?);
         values.resize(rows * self.config.text_dim, 0.0);
         let device = text.device();
         let embedded = self.text.forward(&Tensor::from_slice(device, [rows, self.config.text_dim], &values)?)?;

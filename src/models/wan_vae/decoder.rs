@@ -109,7 +109,7 @@ impl Decoder {
         }
         x = ops::activate(self.norm_out.forward(&x)?, Activation::Silu)?;
         x = self.conv_out.forward(&x, &mut state.conv_out)?;
-        if !x.is_finite() {
+        if !x.is_finite()? {
             return Err(Error::NotFinite { stage: "VAE decoder", step: None, layer: None });
         }
         ops::clamp(x, -1.0, 1.0)

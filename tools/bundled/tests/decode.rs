@@ -25,7 +25,7 @@ fn decode(exact_conv: bool) -> [Vec<f32>; 2] {
         let (mut state, mut video) = (wan_vae::DecoderState::default(), Vec::new());
         for first in (0..frames).step_by(each) {
             let keep = &mut |frames: Tensor| {
-                video.extend_from_slice(frames.data());
+                video.extend_from_slice(&frames.values()?);
                 Ok(())
             };
             decoder.decode(&mut state, &part(first..first + each), keep).expect("frames");

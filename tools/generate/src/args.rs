@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, ValueEnum};
 use clap_complete::Shell;
 use zoetrope::sampler::{Sampler, Schedule};
-use zoetrope::{Error, Result};
+use zoetrope::{DeviceChoice, Error, Result};
 
 /// The most worker threads: with far more, a system spends its time and memory on the threads alone.
 pub const MAX_THREADS: u16 = 1024;
@@ -22,7 +22,17 @@ const RUN: &str = "How to run";
 const MODES: &str = "Instead of generating (one at most)";
 
 /// What stands in place of a prompt.
-const NO_PROMPT: [&str; 7] = ["prompt_flag", "recipe", "plan", "show_recipe", "export_bundled", "completions", "man"];
+const NO_PROMPT: [&str; 9] = [
+    "prompt_flag",
+    "recipe",
+    "plan",
+    "show_recipe",
+    "export_bundled",
+    "list_devices",
+    "self_test",
+    "completions",
+    "man",
+];
 
 /// Turns a prompt into a video.
 #[derive(Parser, Debug)]
@@ -145,9 +155,10 @@ pub struct Args {
     #[arg(long, help_heading = OUTPUT)]
     pub json: bool,
 
-    /// Where to compute
-    #[arg(long, value_enum, default_value = "cpu", help_heading = RUN)]
-    pub device: DeviceArg,
+    /// Where to compute: auto, cpu, vulkan, vulkan:N or part of a GPU's name. auto takes the best GPU, never a software
+    /// driver, or else the processor [default: the recipe's, or auto]
+    #[arg(long, value_name = "DEVICE", value_parser = parse_device, help_heading = RUN)]
+    pub device: Option<DeviceChoice>,
 
     /// Worker threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS as i64), allow_negative_numbers = true, help_heading = RUN)]
@@ -174,6 +185,14 @@ pub struct Args {
     /// Write the checkpoint that is in this program into a folder
     #[arg(long, value_name = "DIR", group = "mode", exclusive = true, help_heading = MODES)]
     pub export_bundled: Option<PathBuf>,
+
+    /// Print the devices of this machine, and why one cannot be used
+    #[arg(long, group = "mode", exclusive = true, help_heading = MODES)]
+    pub list_devices: bool,
+
+    /// Hold every operation of --device against a reference in double precision; exit status 1 if one is wrong
+    #[arg(long, group = "mode", help_heading = MODES)]
+    pub self_test: bool,
 
     /// Print the recipe inside a video
     #[arg(long, value_name = "FILE", group = "mode", exclusive = true, help_heading = MODES)]
@@ -250,16 +269,13 @@ impl From<ScheduleArg> for Schedule {
     }
 }
 
-/// A device.
-#[derive(ValueEnum, Clone, Copy, Debug)]
-pub enum DeviceArg {
-    /// The processor
-    Cpu,
-}
-
 fn parse_size(text: &str) -> std::result::Result<(usize, usize), String> {
     let parsed = text.split_once(['x', 'X', '×']).and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
     parsed.ok_or_else(|| "a size is WIDTHxHEIGHT in pixels, such as 832x480".into())
+}
+
+fn parse_device(text: &str) -> std::result::Result<DeviceChoice, String> {
+    text.parse().map_err(|error: Error| error.to_string())
 }
 
 fn parse_count(text: &str) -> std::result::Result<usize, String> {

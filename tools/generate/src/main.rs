@@ -2,12 +2,14 @@
 
 mod args;
 mod bundled;
+mod devices;
 mod memory;
 mod outputs;
 mod plan;
 mod recipe;
 mod report;
 mod run;
+mod self_test;
 mod settings;
 mod text_cache;
 
@@ -15,7 +17,7 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{Command, CommandFactory, FromArgMatches};
-use zoetrope::{Error, Result, SimdLevel};
+use zoetrope::{DeviceFault, Error, Result, SimdLevel};
 
 use crate::args::Args;
 use crate::recipe::Recipe;
@@ -48,6 +50,10 @@ fn work(args: &Args) -> Result<()> {
     } else if let Some(folder) = &args.export_bundled {
         bundled::export(folder)?;
         print(&[folder.as_os_str().as_encoded_bytes(), b"\n"].concat())
+    } else if args.list_devices {
+        devices::list()
+    } else if args.self_test {
+        self_test::run(args)
     } else if let Some(shell) = args.completions {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut manual(), "generate", &mut script);
@@ -94,6 +100,10 @@ fn failed(error: &Error, json: bool) -> u8 {
     say(&format!("generate: {message}"));
     match error {
         Error::Request { .. } => 2,
+        Error::Device {
+            fault: DeviceFault::NotBuilt | DeviceFault::NoLoader | DeviceFault::Absent | DeviceFault::Unusable,
+            ..
+        } => 2,
         Error::Cancelled => 130,
         _ => 1,
     }

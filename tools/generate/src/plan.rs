@@ -6,7 +6,7 @@ use zoetrope::{Error, Request, Result, Steps};
 
 use crate::report::{Event, Report, duration};
 use crate::run::Job;
-use crate::{memory, print};
+use crate::{devices, print};
 
 /// Runs that take longer are announced, with what would be cheaper.
 const LONG: f64 = 600.0;
@@ -47,18 +47,18 @@ struct StageEvent<'a> {
     seconds: f64,
 }
 
-/// The plan of a run that fits into this machine's memory.
+/// The plan of a run that fits into the device's memory.
 ///
 /// # Errors
 /// [`Error::OutOfMemory`] if it does not.
 pub fn fits(job: &Job) -> Result<Plan> {
     let plan = job.pipeline.plan(&job.device, &job.settings.request)?;
-    check(&plan)?;
+    check(job, &plan)?;
     Ok(plan)
 }
 
-fn check(plan: &Plan) -> Result<()> {
-    match memory::total() {
+fn check(job: &Job, plan: &Plan) -> Result<()> {
+    match devices::memory_of(&job.device) {
         Some(total) if plan.memory() > total => Err(Error::OutOfMemory { asked: plan.memory(), budget: Some(total) }),
         _ => Ok(()),
     }
@@ -77,8 +77,8 @@ pub fn show(job: &Job, json: bool) -> Result<()> {
     if json {
         let &Request { width, height, frames, .. } = request;
         let stages = plan.stages.iter().map(|stage| stage_event(stage, &probe)).collect();
-        let (memory, machine_memory) = (plan.memory(), memory::total());
-        let (fits, seconds) = (check(&plan).is_ok(), plan.seconds(&probe));
+        let (memory, machine_memory) = (plan.memory(), devices::memory_of(&job.device));
+        let (fits, seconds) = (check(job, &plan).is_ok(), plan.seconds(&probe));
         let device = job.device.to_string();
         let event =
             PlanEvent { width, height, frames, steps, device, threads, stages, memory, machine_memory, fits, seconds };
@@ -86,7 +86,7 @@ pub fn show(job: &Job, json: bool) -> Result<()> {
     } else {
         print(table(job, &plan, &probe, steps, threads).as_bytes())?;
     }
-    check(&plan)
+    check(job, &plan)
 }
 
 fn stage_event<'a>(stage: &'a Stage, probe: &Probe) -> StageEvent<'a> {
@@ -137,9 +137,13 @@ fn table(job: &Job, plan: &Plan, probe: &Probe, steps: usize, threads: usize) ->
     } else {
         "Memory is with the weights of a stage.\n"
     });
-    if let Some(total) = memory::total() {
+    if let Some(total) = devices::memory_of(&job.device) {
         let verdict = if plan.memory() <= total { "fits" } else { "does not fit" };
-        text.push_str(&format!("It {verdict}: the machine has {}.\n", bytes(total)));
+        text.push_str(&format!(
+            "It {verdict}: the {} has {}.\n",
+            if job.device.is_gpu() { "GPU" } else { "machine" },
+            bytes(total)
+        ));
     }
     text
 }
@@ -205,7 +209,7 @@ fn flop(flop: u64) -> String {
 }
 
 /// Bytes as people read them.
-fn bytes(bytes: u64) -> String {
+pub fn bytes(bytes: u64) -> String {
     match bytes {
         0..0x4000_0000 => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
         _ => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),

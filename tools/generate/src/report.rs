@@ -61,6 +61,7 @@ pub fn kind(error: &Error) -> &'static str {
         Error::Request { .. } => "request",
         Error::OutOfMemory { .. } => "out_of_memory",
         Error::NotFinite { .. } => "not_finite",
+        Error::Device { .. } => "device",
         Error::Cancelled => "interrupted",
         _ => "other",
     }

@@ -4,20 +4,22 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use hmac_sha256::Hash as Sha256;
+use zoetrope::plan::Plan;
 use zoetrope::video::{self, FrameSink, SinkOptions, VideoInfo, Zoom};
 use zoetrope::weights::Mapping;
 use zoetrope::{
-    Cancel, Device, DeviceOptions, Error, LatentsFile, Pipeline, Prompt, Request, Result, SimdLevel, Tensor,
+    Cancel, Device, DeviceChoice, Error, LatentsFile, Pipeline, Prompt, Request, Result, SimdLevel, Tensor,
     load_latents,
 };
 
 use crate::args::{Args, MAX_THREADS};
+use crate::devices::Place;
 use crate::outputs::Outputs;
 use crate::recipe::Recipe;
 use crate::report::{Report, say};
 use crate::settings::{self, Settings};
 use crate::text_cache::{TextCache, hex};
-use crate::{bundled, memory, plan};
+use crate::{bundled, devices, plan};
 
 /// Generates what the flags ask for, or plans it.
 pub fn run(args: &Args) -> Result<()> {
@@ -79,15 +81,16 @@ pub struct Job {
     pub device: Device,
     pub settings: Settings,
     recipe: Option<Recipe>,
+    choice: DeviceChoice,
+    place: Place,
 }
 
 impl Job {
     /// Everything that reads no weights.
     fn new(args: &Args, cancel: Cancel, report: &mut Report) -> Result<Self> {
         let recipe = args.recipe.as_deref().map(Recipe::read).transpose()?;
-        let (level, exact_conv) = recipe.as_ref().map_or((None, false), place);
-        let exact_conv = exact_conv || args.exact_conv;
-        let device = Device::cpu_with(DeviceOptions { cancel, memory_budget: memory::total(), level, exact_conv })?;
+        let (choice, place) = place(args, recipe.as_ref(), cancel);
+        let device = devices::open(&choice, &place, report)?;
         let pipeline = open(args, recipe.as_ref())?;
         let mut settings = Settings::new(args, recipe.as_ref(), &pipeline)?;
         pipeline.check(&settings.request)?;
@@ -99,7 +102,19 @@ impl Job {
         let (prompt, negative) = (ids.next(), ids.next());
         request.prompt = prompt.unwrap_or_else(|| request.prompt.clone());
         request.negative_prompt = negative.unwrap_or_else(|| request.negative_prompt.clone());
-        Ok(Self { pipeline, device, settings, recipe })
+        Ok(Self { pipeline, device, settings, recipe, choice, place })
+    }
+
+    /// What the run takes, on the processor if it does not fit into a GPU that nobody asked for.
+    fn plan(&mut self, report: &Report) -> Result<Plan> {
+        match plan::fits(self) {
+            Err(error @ Error::OutOfMemory { .. }) if self.device.is_gpu() && self.choice == DeviceChoice::Auto => {
+                report.warning(&format!("too much for {}, so the processor computes: {error}", self.device));
+                self.device = devices::open(&DeviceChoice::Cpu, &self.place, report)?;
+                plan::fits(self)
+            }
+            outcome => outcome,
+        }
     }
 
     /// In what this run differs from the one whose recipe it follows, other than by flags.
@@ -144,18 +159,30 @@ fn open(args: &Args, recipe: Option<&Recipe>) -> Result<Pipeline> {
     }
 }
 
-/// The recipe's instruction set where this processor has it, and its way of convolving, so that the bits are the same.
-fn place(recipe: &Recipe) -> (Option<SimdLevel>, bool) {
-    let mut words = recipe.device.strip_prefix("cpu ").unwrap_or_default().split(' ');
+/// Where to compute: as the flags say, else where the recipe was made, so that the bits are the same: on its GPU if that
+/// is here, or with its instruction set if this processor has it, and its way of convolving.
+fn place(args: &Args, recipe: Option<&Recipe>, cancel: Cancel) -> (DeviceChoice, Place) {
+    let recorded = recipe.map_or("", |recipe| &recipe.device);
+    let mut words = recorded.strip_prefix("cpu ").unwrap_or_default().split(' ');
     let name = words.next().unwrap_or_default();
     let level = SimdLevel::available().iter().copied().find(|level| level.to_string() == name);
-    (level, words.next() == Some("exact-conv"))
+    let exact_conv = words.next() == Some("exact-conv") || args.exact_conv;
+    let made_on = || {
+        if recorded.starts_with("cpu ") {
+            return Some(DeviceChoice::Cpu);
+        }
+        let identity = recorded.strip_prefix("vulkan ")?;
+        let gpus = Device::gpus().ok()?;
+        Some(DeviceChoice::Index(gpus.iter().find(|gpu| gpu.identity() == identity)?.index))
+    };
+    let choice = args.device.clone().or_else(made_on).unwrap_or_default();
+    (choice, Place { cancel, level, exact_conv })
 }
 
 /// Everything that can be refused is refused before the first stage, whose work would be lost.
 fn generate(args: &Args, mut job: Job, outputs: &Outputs, mut report: Report) -> Result<PathBuf> {
     let noise = take_latents(args, &mut job)?;
-    let plan = plan::fits(&job)?;
+    let plan = job.plan(&report)?;
     let Job { pipeline, device, settings, .. } = &job;
     let request = &settings.request;
     let output = args.output.clone().unwrap_or_else(|| default_output(&settings.prompt, request.seed));

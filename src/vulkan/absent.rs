@@ -1,0 +1,103 @@
+//! What stands in the GPU's place in a build without the feature `vulkan`: types that have no value.
+
+use std::convert::Infallible;
+use std::ops::Range;
+
+use super::{Dispatch, GpuInfo};
+use crate::device::{Cancel, Common, DeviceOptions};
+use crate::error::{DeviceFault, Error, Result};
+use crate::pool::PoolStats;
+use crate::work::Work;
+
+/// A GPU; there is none in this build.
+#[derive(Clone)]
+pub struct Vulkan(Infallible);
+
+/// A buffer on a GPU.
+#[derive(Debug)]
+pub(crate) struct Block(Infallible);
+
+/// Where a weight keeps its copy on a GPU.
+#[derive(Default)]
+pub(crate) struct Slot;
+
+const REMEDY: &str = "build with the feature `vulkan`";
+
+impl Vulkan {
+    pub fn list() -> Result<Vec<GpuInfo>> {
+        Err(Error::Device { fault: DeviceFault::NotBuilt, why: REMEDY.into() })
+    }
+
+    pub(crate) fn open(_: usize, _: DeviceOptions) -> Result<Self> {
+        Err(Error::Device { fault: DeviceFault::NotBuilt, why: REMEDY.into() })
+    }
+
+    pub(crate) fn another(&self, _: Cancel) -> Result<Self> {
+        match self.0 {}
+    }
+
+    /// What it is.
+    pub fn info(&self) -> &GpuInfo {
+        match self.0 {}
+    }
+
+    pub(crate) fn common(&self) -> &Common {
+        match self.0 {}
+    }
+
+    pub(crate) fn is(&self, _: &Self) -> bool {
+        match self.0 {}
+    }
+
+    pub(crate) fn pool_stats(&self) -> PoolStats {
+        match self.0 {}
+    }
+
+    pub(crate) fn budget(&self) -> Option<u64> {
+        match self.0 {}
+    }
+
+    pub(crate) fn release_unused(&self) {
+        match self.0 {}
+    }
+
+    pub(crate) fn wait(&self) -> Result<()> {
+        match self.0 {}
+    }
+
+    pub(crate) fn take(&self, _: usize) -> Result<Block> {
+        match self.0 {}
+    }
+
+    pub(crate) fn give(&self, _: Block) {
+        match self.0 {}
+    }
+
+    pub(crate) fn upload(&self, _: &Block, _: usize, _: &[f32]) -> Result<()> {
+        match self.0 {}
+    }
+
+    pub(crate) fn download(&self, _: &Block, _: usize, _: usize) -> Result<Vec<f32>> {
+        match self.0 {}
+    }
+
+    pub(crate) fn copy(&self, _: (&Block, usize), _: (&Block, usize), _: usize, _: Work) -> Result<()> {
+        match self.0 {}
+    }
+
+    pub(crate) fn fill_zero(&self, _: &Block, _: usize, _: Work) -> Result<()> {
+        match self.0 {}
+    }
+
+    pub(crate) fn shared_bytes(&self) -> usize {
+        match self.0 {}
+    }
+
+    pub(crate) fn parts(&self, _: usize, _: usize) -> Vec<Range<usize>> {
+        match self.0 {}
+    }
+
+    pub(crate) fn run(&self, _: Work, _: Dispatch) -> Result<()> {
+        match self.0 {}
+    }
+}

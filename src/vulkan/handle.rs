@@ -1,0 +1,174 @@
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::memory::{Block, Memory};
+use super::open::{self, fault};
+use super::pipelines::Pipelines;
+use super::staging::Staging;
+use super::stream::Stream;
+use super::{GpuInfo, GpuKind};
+use crate::device::{Cancel, Common, DeviceOptions};
+use crate::error::{DeviceFault, Error, Result};
+use crate::pool::{Pool, PoolStats};
+
+/// FLOP and bytes that one dispatch and one submission may cost: a tenth of a second on the slowest GPU that is any use,
+/// far from where drivers lose patience.
+const COST: u64 = 1 << 36;
+/// The same of a driver that computes on the processor.
+const SOFTWARE_COST: u64 = 1 << 33;
+/// Bytes of the largest number of elements that a shader loads at a time.
+const VECTOR: u64 = 64;
+/// Bytes of an element of a tensor.
+pub(super) const NUMBER: usize = size_of::<f32>();
+
+/// A GPU with a stream of work, a buffer pool and a stop flag; cheap to clone.
+#[derive(Clone)]
+pub struct Vulkan(pub(super) Arc<State>);
+
+pub(super) struct State {
+    /// First, as it waits for what is under way before the rest goes.
+    line: Mutex<Line>,
+    pub pool: Pool<Block>,
+    memory: Arc<Memory>,
+    pub info: GpuInfo,
+    pub common: Common,
+    pub limits: Limits,
+    pipeline_cache: Option<PathBuf>,
+}
+
+/// What happens in order.
+pub(super) struct Line {
+    pub stream: Stream,
+    pub staging: Staging,
+    pub pipelines: Pipelines,
+}
+
+pub(super) struct Limits {
+    /// Buffers are bound from multiples of this on.
+    pub alignment: u64,
+    /// The most bytes that a shader sees of a buffer.
+    pub range: u64,
+    /// The most that one dispatch may cost.
+    pub cost: u64,
+    /// Bytes of memory that a workgroup shares.
+    pub shared: usize,
+}
+
+impl Vulkan {
+    pub(crate) fn list() -> Result<Vec<GpuInfo>> {
+        let devices = open::physical()?;
+        Ok(devices.iter().enumerate().map(|(index, device)| open::describe(index, device)).collect())
+    }
+
+    pub(crate) fn open(index: usize, options: DeviceOptions) -> Result<Self> {
+        let devices = open::physical()?;
+        let Some(physical) = devices.get(index) else {
+            let why = format!("there are {} Vulkan devices, counted from 0, and no number {index}", devices.len());
+            return Err(fault(DeviceFault::Absent, why));
+        };
+        let info = open::describe(index, physical);
+        if let Some(lack) = &info.unusable {
+            return Err(fault(DeviceFault::Unusable, format!("{}: {lack}; choose another or --device cpu", info.name)));
+        }
+        let (device, queue) = open::open(physical.clone())?;
+        let properties = physical.properties();
+        let limits = Limits {
+            alignment: properties.min_storage_buffer_offset_alignment.as_devicesize().max(VECTOR),
+            range: properties.max_storage_buffer_range.into(),
+            shared: properties.max_compute_shared_memory_size as usize,
+            cost: if info.kind == GpuKind::Software { SOFTWARE_COST } else { COST },
+        };
+        let memory = Arc::new(Memory::new(&device));
+        let line = Line {
+            stream: Stream::new(&device, queue, limits.cost),
+            staging: Staging::new(memory.clone()),
+            pipelines: Pipelines::new(&device, options.pipeline_cache.as_deref()),
+        };
+        Ok(Self(Arc::new(State {
+            line: Mutex::new(line),
+            pool: Pool::new(options.memory_budget),
+            memory,
+            info,
+            common: Common::new(options.cancel),
+            limits,
+            pipeline_cache: options.pipeline_cache,
+        })))
+    }
+
+    pub(crate) fn another(&self, cancel: Cancel) -> Result<Self> {
+        let pipeline_cache = self.0.pipeline_cache.clone();
+        Self::open(self.0.info.index, DeviceOptions { cancel, pipeline_cache, ..DeviceOptions::default() })
+    }
+
+    /// What it is.
+    pub fn info(&self) -> &GpuInfo {
+        &self.0.info
+    }
+
+    pub(crate) fn common(&self) -> &Common {
+        &self.0.common
+    }
+
+    /// Whether both are one.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    pub(crate) fn pool_stats(&self) -> PoolStats {
+        self.0.pool.stats()
+    }
+
+    pub(crate) fn budget(&self) -> Option<u64> {
+        self.0.pool.budget()
+    }
+
+    pub(crate) fn release_unused(&self) {
+        let mut line = self.line();
+        // What fails here fails the next op too.
+        let _ = line.stream.wait();
+        let done = line.stream.done();
+        line.staging.release(done);
+        drop(line);
+        self.0.pool.release();
+    }
+
+    /// Waits until all work is done.
+    pub(crate) fn wait(&self) -> Result<()> {
+        self.line().stream.wait()
+    }
+
+    /// A buffer of at least `len` floats with unspecified contents.
+    pub(crate) fn take(&self, len: usize) -> Result<Block> {
+        let bytes = Memory::round((len as u64).saturating_mul(NUMBER as u64));
+        self.0.pool.take_or(bytes, || self.block(bytes))
+    }
+
+    /// Takes a buffer back.
+    ///
+    /// Who gets it next writes to it after a barrier, as commands so far may use it.
+    pub(crate) fn give(&self, block: Block) {
+        self.0.pool.give(block);
+    }
+
+    /// A new buffer; for want of memory, what is kept goes first.
+    pub(super) fn block(&self, bytes: u64) -> Result<Block> {
+        self.0.memory.block(bytes).or_else(|error| match error {
+            Error::OutOfMemory { budget: None, .. } => {
+                self.0.pool.shed();
+                self.wait()?;
+                self.0.memory.block(bytes)
+            }
+            error => Err(error),
+        })
+    }
+
+    /// Bytes of memory that a workgroup may share.
+    pub(crate) fn shared_bytes(&self) -> usize {
+        self.0.limits.shared
+    }
+
+    /// A panic elsewhere leaves the line as it was before a command or after it.
+    pub(super) fn line(&self) -> MutexGuard<'_, Line> {
+        self.0.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,60 @@
+use std::fmt;
+
+/// What a GPU is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GpuKind {
+    /// A card with memory of its own.
+    Discrete,
+    /// Part of the processor, on its memory.
+    Integrated,
+    /// A GPU that is lent to a virtual machine.
+    Virtual,
+    /// No GPU: a driver that computes on the processor, far slower than this crate's own kernels.
+    Software,
+    /// The driver does not say.
+    Other,
+}
+
+impl fmt::Display for GpuKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Discrete => "discrete",
+            Self::Integrated => "integrated",
+            Self::Virtual => "virtual",
+            Self::Software => "software",
+            Self::Other => "other",
+        })
+    }
+}
+
+/// A GPU of this machine as its driver describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GpuInfo {
+    /// Its place in the driver's list: what [`Device::vulkan`](crate::Device::vulkan) takes.
+    pub index: usize,
+    /// The name that the driver gives it.
+    pub name: String,
+    /// Who made it.
+    pub vendor: String,
+    /// The driver's name and version.
+    pub driver: String,
+    /// What it is.
+    pub kind: GpuKind,
+    /// Bytes of the largest heap that is the device's own.
+    pub memory: u64,
+    /// Whether it computes in half precision.
+    pub f16: bool,
+    /// Invocations that run in lockstep.
+    pub subgroup: u32,
+    /// The version of Vulkan.
+    pub api: String,
+    /// What it lacks, if it cannot be used.
+    pub unusable: Option<String>,
+}
+
+impl GpuInfo {
+    /// What decides the bits of a result: the device and its driver.
+    pub fn identity(&self) -> String {
+        format!("{}, {}", self.name, self.driver)
+    }
+}

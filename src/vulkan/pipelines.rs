@@ -1,0 +1,177 @@
+//! Compiled shaders, and the driver's own form of them on disk.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hmac_sha256::Hash as Sha256;
+use vulkano::descriptor_set::layout::{
+    DescriptorSetLayout, DescriptorSetLayoutBinding, DescriptorSetLayoutCreateInfo, DescriptorType,
+};
+use vulkano::device::Device;
+use vulkano::pipeline::cache::{PipelineCache, PipelineCacheCreateInfo};
+use vulkano::pipeline::compute::ComputePipelineCreateInfo;
+use vulkano::pipeline::layout::{PipelineLayout, PipelineLayoutCreateInfo, PushConstantRange};
+use vulkano::pipeline::{ComputePipeline, PipelineShaderStageCreateInfo};
+use vulkano::shader::spirv::bytes_to_words;
+use vulkano::shader::{ShaderModule, ShaderModuleCreateInfo, ShaderStages, SpecializationConstant};
+
+use super::Shader;
+use super::open::{PUSH_BYTES, driver, fault};
+use crate::error::{DeviceFault, Result};
+
+/// A shader with its specialization constants.
+type Key = (&'static str, Vec<(u32, u32)>);
+
+/// The pipelines of a device.
+pub(super) struct Pipelines {
+    device: Arc<Device>,
+    modules: HashMap<&'static str, Arc<ShaderModule>>,
+    /// One layout for each number of bindings.
+    layouts: HashMap<u32, Arc<PipelineLayout>>,
+    compiled: HashMap<Key, Arc<ComputePipeline>>,
+    cache: Option<Arc<PipelineCache>>,
+    file: Option<PathBuf>,
+    /// Whether there is more to save than was loaded.
+    grown: bool,
+}
+
+impl Pipelines {
+    /// No pipelines yet; `folder` holds what the driver made of them in earlier runs.
+    pub fn new(device: &Arc<Device>, folder: Option<&Path>) -> Self {
+        let file = folder.map(|folder| folder.join(file_name(device)));
+        let found = file.as_deref().and_then(|file| load(file, device));
+        let info = PipelineCacheCreateInfo { initial_data: found.unwrap_or_default(), ..Default::default() };
+        // SAFETY: `load` returns only what `save` wrote, by its hash, and what this driver had made, by its header.
+        let cache = unsafe { PipelineCache::new(device.clone(), info) }.ok();
+        let (modules, layouts, compiled) = Default::default();
+        Self { device: device.clone(), modules, layouts, compiled, cache, file, grown: false }
+    }
+
+    /// The pipeline of a shader, compiled when it is first asked for.
+    pub fn get(&mut self, shader: &'static Shader, constants: &[(u32, u32)]) -> Result<Arc<ComputePipeline>> {
+        let key = (shader.name, constants.to_vec());
+        if let Some(pipeline) = self.compiled.get(&key) {
+            return Ok(pipeline.clone());
+        }
+        let layout = self.layout(shader.bindings)?;
+        let module = self.module(shader)?;
+        // Constants are of the type that the shader declares; what it does not use is not there.
+        let value = |&(id, value): &(u32, u32)| match module.specialization_constants().get(&id)? {
+            SpecializationConstant::U32(_) => Some((id, SpecializationConstant::U32(value))),
+            SpecializationConstant::I32(_) => Some((id, SpecializationConstant::I32(value as i32))),
+            SpecializationConstant::Bool(_) => Some((id, SpecializationConstant::Bool(value != 0))),
+            _ => None,
+        };
+        let values = constants.iter().filter_map(value).collect();
+        let compile = || -> std::result::Result<_, String> {
+            let entry = module.specialize(values).map_err(|error| error.to_string())?.entry_point("main");
+            let stage = PipelineShaderStageCreateInfo::new(entry.ok_or("it has no entry point main")?);
+            let info = ComputePipelineCreateInfo::stage_layout(stage, layout);
+            ComputePipeline::new(self.device.clone(), self.cache.clone(), info).map_err(|error| error.to_string())
+        };
+        let pipeline = compile().map_err(|error| refused(shader, &error))?;
+        self.grown = true;
+        self.compiled.insert(key, pipeline.clone());
+        Ok(pipeline)
+    }
+
+    fn module(&mut self, shader: &'static Shader) -> Result<Arc<ShaderModule>> {
+        if let Some(module) = self.modules.get(shader.name) {
+            return Ok(module.clone());
+        }
+        let words = bytes_to_words(shader.code).map_err(|error| refused(shader, &error.to_string()))?;
+        // SAFETY: the words are those of the repository, which its compiler made and its manifest's hashes guard.
+        let module = unsafe { ShaderModule::new(self.device.clone(), ShaderModuleCreateInfo::new(&words)) };
+        let module = module.map_err(|error| refused(shader, &error.to_string()))?;
+        self.modules.insert(shader.name, module.clone());
+        Ok(module)
+    }
+
+    fn layout(&mut self, bindings: u32) -> Result<Arc<PipelineLayout>> {
+        if let Some(layout) = self.layouts.get(&bindings) {
+            return Ok(layout.clone());
+        }
+        let binding = DescriptorSetLayoutBinding {
+            stages: ShaderStages::COMPUTE,
+            ..DescriptorSetLayoutBinding::descriptor_type(DescriptorType::StorageBuffer)
+        };
+        let bindings_of = (0..bindings).map(|i| (i, binding.clone())).collect();
+        let info = DescriptorSetLayoutCreateInfo { bindings: bindings_of, ..Default::default() };
+        let set =
+            DescriptorSetLayout::new(self.device.clone(), info).map_err(|error| driver("lay out bindings", error))?;
+        let range = PushConstantRange { stages: ShaderStages::COMPUTE, offset: 0, size: PUSH_BYTES };
+        let info = PipelineLayoutCreateInfo {
+            set_layouts: vec![set],
+            push_constant_ranges: vec![range],
+            ..Default::default()
+        };
+        let layout =
+            PipelineLayout::new(self.device.clone(), info).map_err(|error| driver("lay out bindings", error))?;
+        self.layouts.insert(bindings, layout.clone());
+        Ok(layout)
+    }
+}
+
+impl Drop for Pipelines {
+    fn drop(&mut self) {
+        let (Some(file), Some(cache), true) = (&self.file, &self.cache, self.grown) else { return };
+        if let Ok(data) = cache.get_data() {
+            // The next run compiles anew.
+            let _ = save(file, &data);
+        }
+    }
+}
+
+fn refused(shader: &Shader, why: &str) -> crate::Error {
+    fault(
+        DeviceFault::Driver,
+        format!("cannot compile the shader {}: {why}; update the driver or take --device cpu", shader.name),
+    )
+}
+
+/// What our files begin with; the hash of the rest follows.
+const MAGIC: &[u8] = b"zoetrope pipelines 1\n";
+/// Far more than all pipelines of any driver.
+const MAX_BYTES: u64 = 64 << 20;
+
+fn file_name(device: &Device) -> String {
+    let properties = device.physical_device().properties();
+    let uuid: String = properties.pipeline_cache_uuid.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{:04x}-{:04x}-{uuid}.pipelines", properties.vendor_id, properties.device_id)
+}
+
+/// What was saved for this device and driver; nothing if it is foreign or damaged.
+fn load(file: &Path, device: &Device) -> Option<Vec<u8>> {
+    if fs::metadata(file).ok()?.len() > MAX_BYTES {
+        return None;
+    }
+    let bytes = fs::read(file).ok()?;
+    let (hash, data) = bytes.strip_prefix(MAGIC)?.split_at_checked(32)?;
+    if Sha256::hash(data) != hash {
+        return None;
+    }
+    // VkPipelineCacheHeaderVersionOne.
+    let word = |i: usize| Some(u32::from_le_bytes(*data.get(4 * i..)?.first_chunk()?));
+    let properties = device.physical_device().properties();
+    let ours = word(0)? >= 32
+        && word(1)? == 1
+        && word(2)? == properties.vendor_id
+        && word(3)? == properties.device_id
+        && data.get(16..32)? == properties.pipeline_cache_uuid;
+    ours.then(|| data.to_vec())
+}
+
+/// Writes a file that appears when it is complete.
+fn save(file: &Path, data: &[u8]) -> std::io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let partial = file.with_extension(format!("partial-{}", std::process::id()));
+    let written = fs::write(&partial, [MAGIC, &Sha256::hash(data), data].concat());
+    let written = written.and_then(|()| fs::rename(&partial, file));
+    if written.is_err() {
+        let _ = fs::remove_file(partial);
+    }
+    written
+}

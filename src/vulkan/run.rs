@@ -1,0 +1,164 @@
+//! Shaders on tensors and weights.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use smallvec::SmallVec;
+use vulkano::buffer::Subbuffer;
+
+use super::handle::{Limits, Line, NUMBER, Vulkan};
+use super::memory::{Block, Memory};
+use super::open::fault;
+use super::stream::{Command, Push};
+use super::transfer::order;
+use super::{Bound, Dispatch};
+use crate::error::{DeviceFault, Result};
+use crate::weights::Weight;
+use crate::work::Work;
+
+/// The most workgroups along one axis that every device takes.
+const GROUPS: usize = 65535;
+
+/// Part of a buffer as a shader sees it.
+struct Part<'a> {
+    block: &'a Block,
+    /// Bytes of the buffer.
+    bytes: Range<u64>,
+    /// Bytes of one element, in which the shader counts.
+    element: u64,
+}
+
+/// Where a weight keeps its copy on a GPU.
+pub(crate) type Slot = Mutex<Option<Arc<WeightCopy>>>;
+
+/// A weight's bytes on a GPU, as they are stored; freed with the last clone of the weight.
+pub(crate) struct WeightCopy {
+    block: Block,
+    bytes: u64,
+    vulkan: Vulkan,
+}
+
+impl Drop for WeightCopy {
+    fn drop(&mut self) {
+        self.vulkan.0.pool.unreserve(self.bytes);
+    }
+}
+
+impl Vulkan {
+    /// Rows of so many numbers in parts that a shader can see at one time: as a rule all of them.
+    pub(crate) fn parts(&self, rows: usize, width: usize) -> Vec<Range<usize>> {
+        let Limits { alignment, range, .. } = self.0.limits;
+        let most = ((range - alignment) / (width.max(1) * NUMBER) as u64).max(1) as usize;
+        (0..rows).step_by(most).map(|first| first..rows.min(first + most)).collect()
+    }
+
+    /// Has a shader run.
+    pub(crate) fn run(&self, work: Work, dispatch: Dispatch) -> Result<()> {
+        self.0.common.count(work);
+        let Dispatch { shader, constants, out: (out, written), inputs, sizes, scalars, groups } = dispatch;
+        debug_assert_eq!(inputs.len() + 1, shader.bindings as usize, "{}", shader.name);
+        if groups == 0 {
+            return Ok(());
+        }
+        let mut copies: SmallVec<[_; 4]> = SmallVec::new();
+        for input in &inputs {
+            copies.push(match input {
+                Bound::Weight(weight, _) => Some(self.weight(weight)?),
+                _ => None,
+            });
+        }
+        let (block, start) = out.on(self)?;
+        let out = Part::numbers(block, start + written.start..start + written.end);
+        let mut parts: SmallVec<[Part; 8]> = SmallVec::new();
+        for (input, copy) in inputs.iter().zip(&copies) {
+            parts.push(match (input, copy) {
+                (Bound::Tensor(tensor, range), _) => {
+                    let (block, start) = tensor.on(self)?;
+                    Part::numbers(block, start + range.start..start + range.end)
+                }
+                (Bound::Weight(weight, range), Some(copy)) => {
+                    let element = weight.dtype().size() as u64;
+                    let end = (range.end as u64 * element).next_multiple_of(4);
+                    Part { block: &copy.block, bytes: range.start as u64 * element..end, element }
+                }
+                // Any buffer will do.
+                _ => Part { block: out.block, bytes: out.bytes.clone(), element: out.element },
+            });
+        }
+        parts.insert(0, out);
+        let (mut buffers, mut words): (SmallVec<[_; 8]>, SmallVec<[u32; 32]>) = Default::default();
+        for part in &parts {
+            let (buffer, offset) = self.bind(part, shader.name)?;
+            buffers.push(buffer);
+            words.push(offset);
+        }
+        words.extend(sizes);
+        let first_group = words.len();
+        words.push(0);
+        words.extend(scalars.iter().map(|scalar| scalar.to_bits()));
+        let mut push = Push::default();
+        push[..words.len()].copy_from_slice(&words);
+
+        let mut line = self.line();
+        let Line { stream, pipelines, .. } = &mut *line;
+        let pipeline = pipelines.get(shader, &constants)?;
+        let uses: SmallVec<[(&Block, bool); 8]> =
+            parts.iter().enumerate().map(|(i, part)| (part.block, i == 0)).collect();
+        order(stream, &uses);
+        let cost = work.flop().saturating_add(work.moved);
+        let slices = cost.div_ceil(self.0.limits.cost).clamp(1, groups as u64) as usize;
+        let each = groups.div_ceil(slices).min(GROUPS * GROUPS);
+        for first in (0..groups).step_by(each) {
+            let count = each.min(groups - first);
+            push[first_group] = first as u32;
+            let x = count.min(GROUPS);
+            let groups = [x as u32, count.div_ceil(x) as u32, 1];
+            let command = Command::Dispatch { pipeline: pipeline.clone(), buffers: buffers.clone(), push, groups };
+            stream.push(command, cost / slices as u64)?;
+        }
+        Ok(())
+    }
+
+    /// A buffer as it is bound, and the element in it that the shader begins at.
+    fn bind(&self, part: &Part, shader: &str) -> Result<(Subbuffer<[u8]>, u32)> {
+        let Limits { alignment, range, .. } = self.0.limits;
+        let Range { start, end } = part.bytes;
+        let aligned = start - start % alignment;
+        // An empty part still is bound to something.
+        let end = end.max(aligned + 4).min(part.block.buffer.size());
+        if end - aligned > range {
+            let why = format!(
+                "{shader} takes {} MB of one buffer, {} binds {} MB; a smaller size or --device cpu may do",
+                (end - aligned) >> 20,
+                self.0.info.name,
+                range >> 20
+            );
+            return Err(fault(DeviceFault::Unusable, why));
+        }
+        Ok((part.block.buffer.clone().slice(aligned..end), ((start - aligned) / part.element) as u32))
+    }
+
+    /// A weight's copy on this device, made if there is none.
+    fn weight(&self, weight: &Weight) -> Result<Arc<WeightCopy>> {
+        let mut slot = weight.slot().lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(copy) = slot.as_ref().filter(|copy| copy.vulkan.is(self)) {
+            return Ok(copy.clone());
+        }
+        let bytes = Memory::round(weight.bytes().len() as u64);
+        self.0.pool.reserve(bytes)?;
+        let block = self.block(bytes).inspect_err(|_| self.0.pool.unreserve(bytes))?;
+        // From here on it is given back on drop.
+        let copy = Arc::new(WeightCopy { block, bytes, vulkan: self.clone() });
+        self.upload_bytes(&copy.block, 0, weight.bytes())?;
+        *slot = Some(copy.clone());
+        Ok(copy)
+    }
+}
+
+impl<'a> Part<'a> {
+    /// Elements of a tensor's buffer.
+    fn numbers(block: &'a Block, elements: Range<usize>) -> Self {
+        let number = NUMBER as u64;
+        Self { block, bytes: elements.start as u64 * number..elements.end as u64 * number, element: number }
+    }
+}

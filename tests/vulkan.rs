@@ -1,0 +1,180 @@
+//! What a GPU has to do beside its ops: order, memory, weights, faults. Runs on every GPU of this machine, on software
+//! drivers too, and tells nothing where there is none.
+
+mod gpu;
+
+use std::fs;
+use std::path::PathBuf;
+
+use zoetrope::ops::{self, Activation};
+use zoetrope::weights::Weight;
+use zoetrope::{Device, DeviceFault, DeviceOptions, Error, Tensor};
+
+fn filled(device: &Device, len: usize, value: f32) -> Tensor {
+    Tensor::from_slice(device, [len], &vec![value; len]).unwrap()
+}
+
+fn all(tensor: &Tensor, value: f32) -> bool {
+    tensor.values().unwrap().iter().all(|&found| found == value)
+}
+
+#[test]
+fn a_buffer_that_is_reused_before_a_flush_keeps_the_order() {
+    for device in gpu::devices() {
+        const LEN: usize = 100_000;
+        let x = filled(device, LEN, 1.0);
+        let hits = device.pool_stats().hits;
+        // Read by a command that is not submitted yet, then given back and taken for other numbers.
+        let sum = ops::add(x.clone(), &x).unwrap();
+        drop(x);
+        let other = filled(device, LEN, 5.0);
+        assert!(device.pool_stats().hits > hits, "the buffer is used again");
+        let product = ops::mul(other.clone(), &sum).unwrap();
+        drop(other);
+        let last = Tensor::zeros(device, [LEN]).unwrap();
+        assert!(all(&sum, 2.0) && all(&product, 10.0) && all(&last, 0.0), "{device:?}");
+    }
+}
+
+#[test]
+fn more_commands_than_a_submission_holds_come_in_order() {
+    for device in gpu::devices() {
+        let one = filled(device, 1000, 1.0);
+        let mut sum = Tensor::zeros(device, [1000]).unwrap();
+        for _ in 0..700 {
+            sum = ops::add(sum, &one).unwrap();
+        }
+        assert!(all(&sum, 700.0), "{device:?}");
+    }
+}
+
+#[test]
+fn clones_are_not_written_to_and_parts_are_where_they_were() {
+    for device in gpu::devices() {
+        let values: Vec<f32> = (0..35).map(|i| i as f32).collect();
+        let x = Tensor::from_slice(device, [5, 7], &values).unwrap();
+        let rows = x.narrow(2..4).unwrap();
+        let doubled = ops::add(rows.clone(), &rows).unwrap();
+        let want: Vec<f32> = values[14..28].iter().map(|value| 2.0 * value).collect();
+        assert_eq!((x.to_vec().unwrap(), doubled.to_vec().unwrap()), (values, want));
+    }
+}
+
+#[test]
+fn what_is_not_finite_is_found() {
+    for device in gpu::devices() {
+        let mut values = vec![1.0; 70_000];
+        assert!(Tensor::from_slice(device, [values.len()], &values).unwrap().is_finite().unwrap());
+        for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            values[69_999] = odd;
+            let x = Tensor::from_slice(device, [values.len()], &values).unwrap();
+            assert!(!x.is_finite().unwrap(), "{odd}");
+            assert!(x.narrow(0..69_999).unwrap().is_finite().unwrap());
+        }
+    }
+}
+
+#[test]
+fn tensors_of_two_devices_are_an_error() {
+    let cpu = Device::cpu().unwrap();
+    for device in gpu::devices() {
+        let index = Device::gpus().unwrap()[0].index;
+        let second = Device::vulkan(index, DeviceOptions::default()).unwrap();
+        let w = Weight::from_f32("w", [4, 4], vec![1.0; 16]);
+        for (a, b) in [(device, &cpu), (&cpu, device), (device, &second)] {
+            let (x, y) = (filled(a, 4, 1.0), filled(b, 4, 1.0));
+            for outcome in [
+                ops::add(x.clone(), &y),
+                ops::modulate(x.clone(), &x, &y),
+                ops::linear(&x, &w, Some(&y), Activation::None),
+                ops::rms_norm(&x, &y, 1e-6),
+            ] {
+                assert!(matches!(outcome, Err(Error::Device { fault: DeviceFault::Elsewhere, .. })));
+            }
+        }
+        // A weight goes where it is asked for, and back.
+        for place in [device, &second, device, &cpu] {
+            let out = ops::linear(&filled(place, 4, 1.0), &w, None, Activation::None).unwrap();
+            assert!(all(&out, 4.0));
+        }
+    }
+}
+
+#[test]
+fn weights_count_against_the_budget_while_they_live() {
+    for index in 0..gpu::devices().len() {
+        let options = DeviceOptions { memory_budget: Some(1 << 20), ..DeviceOptions::default() };
+        let device = Device::vulkan(index, options).unwrap();
+        let weight = |n: usize| Weight::from_f32("w", [n, 256], vec![0.5; n * 256]);
+        let x = Tensor::from_slice(&device, [1, 256], &[1.0; 256]).unwrap();
+        let forward = |w: &Weight| ops::linear(&x, w, None, Activation::None);
+        let first = weight(600);
+        assert!(all(&forward(&first).unwrap(), 128.0));
+        let second = weight(600);
+        assert!(matches!(forward(&second), Err(Error::OutOfMemory { budget: Some(1_048_576), .. })));
+        assert!(matches!(Tensor::zeros(&device, [1 << 17]), Err(Error::OutOfMemory { .. })));
+        drop(first);
+        assert!(all(&forward(&second).unwrap(), 128.0));
+        assert_eq!(device.pool_stats().live, 1024, "weights are not tensors");
+    }
+}
+
+#[test]
+fn a_cancelled_device_says_so() {
+    for index in 0..gpu::devices().len() {
+        let device = Device::vulkan(index, DeviceOptions::default()).unwrap();
+        let x = filled(&device, 64, 1.0);
+        device.cancel().cancel();
+        assert!(matches!(ops::add(x.clone(), &x), Err(Error::Cancelled)));
+    }
+}
+
+/// A folder that is removed when it goes out of scope.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = std::env::temp_dir().join(format!("zoetrope-pipelines-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_pipeline_cache_is_kept_and_a_damaged_or_foreign_one_ignored() {
+    for index in 0..gpu::devices().len() {
+        let folder = Folder::new();
+        let run = || {
+            let pipeline_cache = Some(folder.0.clone());
+            let device = Device::vulkan(index, DeviceOptions { pipeline_cache, ..DeviceOptions::default() }).unwrap();
+            let x = filled(&device, 8, 1.0);
+            assert!(all(&ops::add(x.clone(), &x).unwrap(), 2.0));
+        };
+        run();
+        let [file] = &folder.files()[..] else { panic!("one file") };
+        let whole = fs::read(file).unwrap();
+        assert!(whole.starts_with(b"zoetrope pipelines 1\n") && whole.len() >= 21 + 32 + 32);
+        for damage in [&whole[..30], &whole[..whole.len() - 1], b"", &[&whole[..60], &[0; 40][..]].concat()] {
+            fs::write(file, damage).unwrap();
+            run();
+            assert_eq!(folder.files(), std::slice::from_ref(file));
+            assert!(fs::read(file).unwrap().len() >= whole.len() / 2, "it is written anew");
+        }
+    }
+}
+
+#[test]
+fn a_gpu_that_is_not_there_is_an_error_with_a_remedy() {
+    let error = Device::vulkan(99, DeviceOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::Device { .. }), "{error}");
+}

@@ -1,0 +1,77 @@
+//! Where to compute.
+
+use std::path::PathBuf;
+
+use zoetrope::{Cancel, Chosen, Device, DeviceChoice, DeviceFault, DeviceOptions, Error, GpuInfo, Result, SimdLevel};
+
+use crate::report::Report;
+use crate::{memory, plan, print};
+
+/// What a device is opened with beside its choice.
+pub struct Place {
+    pub cancel: Cancel,
+    /// The processor's instruction set, if it is to be a certain one.
+    pub level: Option<SimdLevel>,
+    pub exact_conv: bool,
+}
+
+/// Opens a device, and says what it is if it might have been another.
+pub fn open(choice: &DeviceChoice, place: &Place, report: &Report) -> Result<Device> {
+    let mut options = |gpu: Option<&GpuInfo>| DeviceOptions {
+        memory_budget: gpu.map_or_else(memory::total, |gpu| Some(gpu.memory)),
+        level: place.level,
+        exact_conv: place.exact_conv,
+        pipeline_cache: pipeline_cache(),
+        cancel: place.cancel.clone(),
+    };
+    let Chosen { device, instead } = choice.open(&mut options)?;
+    match instead {
+        None => {}
+        Some(Error::Device { fault: DeviceFault::NotBuilt | DeviceFault::NoLoader | DeviceFault::Absent, .. }) => {
+            report.line(&format!("no GPU: computing on {device}"));
+        }
+        Some(error) => report.warning(&format!("computing on {device}: {error}")),
+    }
+    if let Device::Vulkan(_) = &device {
+        report.line(&format!("computing on {device}"));
+    }
+    Ok(device)
+}
+
+/// The memory that a run on this device can have.
+pub fn memory_of(device: &Device) -> Option<u64> {
+    match device {
+        Device::Vulkan(vulkan) => Some(vulkan.info().memory),
+        Device::Cpu(_) => memory::total(),
+    }
+}
+
+/// Where drivers keep what they made of the shaders.
+fn pipeline_cache() -> Option<PathBuf> {
+    Some(dirs::cache_dir()?.join("zoetrope/pipelines"))
+}
+
+/// Prints the devices of this machine.
+pub fn list() -> Result<()> {
+    let mut text = format!("cpu       the processor: {}", Device::cpu()?.to_string().trim_start_matches("cpu "));
+    if let Some(total) = memory::total() {
+        text.push_str(&format!("; {}", plan::bytes(total)));
+    }
+    text.push('\n');
+    match Device::gpus() {
+        Ok(gpus) => gpus.iter().for_each(|gpu| text.push_str(&line(gpu))),
+        Err(error) => text.push_str(&format!("no GPU: {error}\n")),
+    }
+    print(text.as_bytes())
+}
+
+fn line(gpu: &GpuInfo) -> String {
+    let GpuInfo { index, name, vendor, driver, kind, memory, f16, subgroup, api, unusable } = gpu;
+    let half = if *f16 { "f16" } else { "no f16" };
+    let unusable = unusable.as_ref().map(|why| format!("; cannot be used: {why}")).unwrap_or_default();
+    let memory = plan::bytes(*memory);
+    format!(
+        "{:<9} {name}; {vendor}, {kind}; {driver}, Vulkan {api}; {memory}; {half}; subgroups of {subgroup}{unusable}\n",
+        format!("vulkan:{index}")
+    )
+}

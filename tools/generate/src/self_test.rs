@@ -1,0 +1,59 @@
+//! Every op of a device against the oracle of the tests: which one a bad driver gets wrong.
+
+use zoetrope::{Cancel, Device, DeviceChoice, DeviceFault, Error, Result};
+
+use crate::args::Args;
+use crate::devices::{self, Place};
+use crate::print;
+use crate::report::Report;
+
+#[path = "../../../tests/common/mod.rs"]
+mod common;
+#[path = "../../../tests/on_device/mod.rs"]
+mod on_device;
+
+use on_device::Outcome;
+
+/// Runs all cases and prints a line for each op.
+///
+/// # Errors
+/// [`Error::Device`] naming the ops that are beyond their limit, after all lines are printed.
+pub fn run(args: &Args) -> Result<()> {
+    let choice = args.device.clone().unwrap_or(DeviceChoice::Auto);
+    let place = Place { cancel: Cancel::default(), level: None, exact_conv: args.exact_conv };
+    let device = devices::open(&choice, &place, &Report::new(args.quiet, false))?;
+    print(format!("{device}\n{:<18} {:>5} {:>10} {:>9}\n", "op", "cases", "error", "time").as_bytes())?;
+    let mut wrong = Vec::new();
+    for (op, check) in on_device::ALL {
+        let (text, right) = line(op, *check, &device);
+        print(text.as_bytes())?;
+        if !right {
+            wrong.push(*op);
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let why = format!("{device} gets {} wrong; update its driver or take --device cpu", wrong.join(", "));
+    Err(Error::Device { fault: DeviceFault::Driver, why })
+}
+
+/// The line of an op, the cases that are wrong below it, and whether there are none.
+fn line(op: &str, check: on_device::Check, device: &Device) -> (String, bool) {
+    let (mut cases, mut error, mut seconds, mut wrong) = (0, 0.0, 0.0, Vec::new());
+    check(device, &mut |outcome: Outcome| {
+        cases += 1;
+        // A NaN, which a failure has, does not raise the largest.
+        error = outcome.error.max(error);
+        seconds += outcome.seconds;
+        if let Err(why) = outcome.verdict {
+            wrong.push(format!("  wrong: {}: {why}\n", outcome.case));
+        }
+    });
+    let line = format!(
+        "{op:<18} {cases:>5} {error:>10.1e} {:>6.0} ms{}\n",
+        seconds * 1e3,
+        if wrong.is_empty() { "" } else { "  WRONG" }
+    );
+    (line + &wrong.concat(), wrong.is_empty())
+}
