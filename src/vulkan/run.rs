@@ -106,15 +106,13 @@ impl Vulkan {
             parts.iter().enumerate().map(|(i, part)| (part.block, i == 0)).collect();
         order(stream, &uses);
         let cost = work.flop().saturating_add(work.moved);
-        let slices = cost.div_ceil(self.0.limits.cost).clamp(1, groups as u64) as usize;
-        let each = groups.div_ceil(slices).min(GROUPS * GROUPS);
-        for first in (0..groups).step_by(each) {
-            let count = each.min(groups - first);
+        let slices = slices(groups, cost.div_ceil(self.0.limits.cost));
+        let each = cost / slices.len() as u64;
+        for (first, [x, y]) in slices {
             push[first_group] = first as u32;
-            let x = count.min(GROUPS);
-            let groups = [x as u32, count.div_ceil(x) as u32, 1];
-            let command = Command::Dispatch { pipeline: pipeline.clone(), buffers: buffers.clone(), push, groups };
-            stream.push(command, cost / slices as u64)?;
+            let groups = [x as u32, y as u32, 1];
+            stream
+                .push(Command::Dispatch { pipeline: pipeline.clone(), buffers: buffers.clone(), push, groups }, each)?;
         }
         Ok(())
     }
@@ -160,5 +158,44 @@ impl<'a> Part<'a> {
     fn numbers(block: &'a Block, elements: Range<usize>) -> Self {
         let number = NUMBER as u64;
         Self { block, bytes: elements.start as u64 * number..elements.end as u64 * number, element: number }
+    }
+}
+
+/// Workgroups in about so many slices: the first of each, and how they are spread over two axes.
+///
+/// What is spread over lines of [`GROUPS`] begins with the next slice's groups where its last line is not full. They
+/// would run twice, which is wrong where they add: only the last slice, beyond which there is nothing, may have that.
+fn slices(groups: usize, count: u64) -> Vec<(usize, [usize; 2])> {
+    let count = count.clamp(1, groups as u64) as usize;
+    let each = match groups.div_ceil(count) {
+        each if each <= GROUPS => each,
+        each => each.next_multiple_of(GROUPS).min(GROUPS * GROUPS),
+    };
+    let slice = |first: usize| {
+        let own = each.min(groups - first);
+        let x = own.min(GROUPS);
+        (first, [x, own.div_ceil(x)])
+    };
+    (0..groups).step_by(each).map(slice).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_cover_every_group_once() {
+        for groups in [1, 2, 100, 65_535, 65_536, 131_070, 1_000_000, 70_000_000] {
+            for count in [1, 2, 3, 7, 64, 1_000] {
+                let slices = slices(groups, count);
+                let mut next = 0;
+                for (i, &(first, [x, y])) in slices.iter().enumerate() {
+                    assert!(first == next && x <= GROUPS && y <= GROUPS, "{groups} in {count}");
+                    next = first + x * y;
+                    assert!(i + 1 == slices.len() || next <= groups, "{groups} in {count}");
+                }
+                assert!((groups..groups + GROUPS).contains(&next), "{groups} in {count}");
+            }
+        }
     }
 }
