@@ -1,1 +1,3 @@
 """Trains the small checkpoint of moving shapes: world, tokenizer, autoencoder, text encoder and transformer."""
+
+import reference.together  # noqa: F401  (before transformers and diffusers: it accepts the huggingface_hub that diffusers wants)
