@@ -111,6 +111,10 @@ fn conv3d() {
             let params = Conv3dParams { stride: s.stride, pad_front: s.pad_front, pad: s.pad };
             let got = ops::conv3d(&x, tail.as_ref(), &w, bias.as_ref(), params).unwrap();
             holds(&format!("{case:?} {device:?}"), agree(got.data(), &case.want(), case.limit()));
+            // As a residual branch: its own result is what it is added to.
+            let sum = ops::conv3d_add(got.clone(), &x, tail.as_ref(), &w, bias.as_ref(), params).unwrap();
+            let want: Vec<f64> = case.want().iter().zip(got.data()).map(|(y, &x)| y + f64::from(x)).collect();
+            holds(&format!("added, {case:?} {device:?}"), agree(sum.data(), &want, case.limit()));
         }
     }
 }
@@ -126,7 +130,9 @@ fn rows() {
             let affine = Some((&ts, &tb));
             // The oracle takes the eps that the op gets, which is not 1e-6 to the last digit.
             let eps = f64::from(EPS);
-            let outcomes: [(&str, Result<Tensor>, Vec<f64>); 9] = [
+            let normed = reference::channel_norm(&x, &scale);
+            let silu = normed.iter().map(|&x| reference::activate_one(x, Act::Silu)).collect();
+            let outcomes: [(&str, Result<Tensor>, Vec<f64>); 10] = [
                 ("add", ops::add(tx.clone(), &ty), reference::add(&x, &y)),
                 ("mul", ops::mul(tx.clone(), &ty), reference::mul(&x, &y)),
                 ("rms_norm", ops::rms_norm(&tx, &ts, EPS), reference::rms_norm(&x, &scale, eps)),
@@ -135,7 +141,8 @@ fn rows() {
                     ops::layer_norm(&tx, affine, EPS),
                     reference::layer_norm(&x, case.width, Some((&scale, &shift)), eps),
                 ),
-                ("channel_norm", ops::channel_norm(&tx, &ts), reference::channel_norm(&x, &scale)),
+                ("channel_norm", ops::channel_norm(&tx, &ts, Activation::None), normed),
+                ("channel_norm, silu", ops::channel_norm(&tx, &ts, Activation::Silu), silu),
                 ("affine", ops::affine(tx.clone(), &ts, &tb), reference::affine(&x, &scale, &shift)),
                 ("modulate", ops::modulate(tx.clone(), &ts, &tb), reference::modulate(&x, &scale, &shift)),
                 ("gated_add", ops::gated_add(tx.clone(), &ty, &ts), reference::gated_add(&x, &y, &scale)),
@@ -250,7 +257,7 @@ fn a_misfit_is_an_error_that_names_op_and_shapes() {
         ops::mul(x.clone(), &zeros(&[3])),
         ops::rms_norm(&x, &zeros(&[7]), 1e-6),
         ops::layer_norm(&x, Some((&zeros(&[8]), &zeros(&[9]))), 1e-6),
-        ops::channel_norm(&x, &zeros(&[3])),
+        ops::channel_norm(&x, &zeros(&[3]), Activation::None),
         ops::modulate(x.clone(), &zeros(&[3]), &zeros(&[8])),
         ops::gated_add(x.clone(), &zeros(&[2, 8]), &zeros(&[8])),
         ops::linear_add(x.clone(), 2, &zeros(&[2, 8]), &matrix(&[8, 8]), None, None),
@@ -380,6 +387,7 @@ proptest! {
         let _ = ops::linear(&a, &m, None, Activation::None);
         let _ = ops::conv3d(&a, None, &m, None, params);
         let _ = ops::conv3d(&a, Some(&b), &m, None, params);
+        let _ = ops::conv3d_add(b.clone(), &a, None, &m, None, params);
         let _ = ops::attention(&a, &[KeyValue::new(b.clone(), b.clone())], 1, 1.0);
         let _ = ops::attention(&a, &[KeyValue::new(a.clone(), a.clone())], 0, 1.0);
         let _ = ops::clamp(a.clone(), f32::NAN, 1.0);
@@ -387,7 +395,7 @@ proptest! {
         let _ = ops::add(a.clone(), &b);
         let _ = ops::rms_norm(&a, &b, 1e-6);
         let _ = ops::layer_norm(&a, Some((&b, &b)), 1e-6);
-        let _ = ops::channel_norm(&a, &b);
+        let _ = ops::channel_norm(&a, &b, Activation::Silu);
         let _ = ops::modulate(a.clone(), &b, &b);
         let _ = ops::gated_add(a.clone(), &b, &b);
         let _ = ops::linear_add(a.clone(), x.len(), &b, &m, None, None);

@@ -1,4 +1,4 @@
-use zoetrope_kernels as kernels;
+use zoetrope_kernels::{self as kernels, Activation};
 
 use super::{check, check_row_vector, finished};
 use crate::device::Device;
@@ -48,19 +48,19 @@ pub fn layer_norm(x: &Tensor, affine: Option<(&Tensor, &Tensor)>, eps: f32) -> R
     finished(out)
 }
 
-/// `x / max(|x|, 1e-12) * sqrt(C) * gamma` over the last axis: the norm of Wan's VAE.
+/// `activation(x / max(|x|, 1e-12) * sqrt(C) * gamma)` over the last axis: the norm of Wan's VAE.
 ///
 /// `x` `[.., C]`, `gamma` `C` values, `|x|` the Euclidean length over the channels. `WanRMS_norm` of diffusers'
 /// `autoencoder_kl_wan.py`.
 ///
 /// # Errors
 /// [`Shape`](crate::Error::Shape) if `gamma` does not have `C` values.
-pub fn channel_norm(x: &Tensor, gamma: &Tensor) -> Result<Tensor> {
+pub fn channel_norm(x: &Tensor, gamma: &Tensor, activation: Activation) -> Result<Tensor> {
     check_row_vector("channel_norm", x, gamma)?;
     let mut out = Tensor::uninit(x.device(), x.shape())?;
     match x.device() {
         Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
-            kernels::channel_norm(exec, x.data(), gamma.data(), out)
+            kernels::channel_norm(exec, x.data(), gamma.data(), activation, out)
         }),
     }
     finished(out)
