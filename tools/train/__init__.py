@@ -1,3 +1,4 @@
 """Trains the small checkpoint of moving shapes: world, tokenizer, autoencoder, text encoder and transformer."""
 
-import reference.together  # noqa: F401  (before transformers and diffusers: it accepts the huggingface_hub that diffusers wants)
+# Before transformers and diffusers: it accepts the huggingface_hub that diffusers wants.
+import reference.together  # noqa: F401

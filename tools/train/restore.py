@@ -10,8 +10,8 @@ import argparse
 import json
 import pathlib
 
-from safetensors.torch import load_file
 import torch
+from safetensors.torch import load_file
 
 from . import autoencoder, generator, state
 

@@ -3,7 +3,8 @@
     python -m train.text_dit --out STATE [--steps N] [--minutes M]
 
 A latent x0 and noise n meet at sigma: x = (1 - sigma) x0 + sigma n; the transformer learns n - x0 at time 1000 sigma.
-Sigma is drawn even and then shifted as the sampler's grid is, half of them from the middle (`DECIDED`). Resumes from STATE/text_dit.pt.
+Sigma is drawn even and then shifted as the sampler's grid is, half of the samples from where shapes are decided.
+Resumes from STATE/text_dit.pt.
 """
 
 import os
