@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use zoetrope_kernels::{
-    Activation, Attention, AttentionBias, Conv3d, Exec, Level, Stored, activate, attention, channel_norm, conv3d,
+    Activation, Attention, AttentionBias, Conv3d, Exec, Level, Onto, Stored, activate, attention, channel_norm, conv3d,
     conv3d_winograd, layer_norm, linear, linear_add, modulate, probe, rms_norm, rope,
 };
 
@@ -180,11 +180,11 @@ impl Lines<'_> {
         let (exec, work) = (self.limits.exec, Work::Flop(2 * 27 * in_channels * out_channels * frames * pixels));
         let name = format!("{in_channels} to {out_channels} at {frames}x{size}x{size}");
         self.line(&format!("{name}, exact"), work, || {
-            conv3d(exec, &s, &x, &tail, Stored::BF16(&w), Some(&bias), &mut out);
+            conv3d(exec, &s, &x, &tail, Stored::BF16(&w), Some(&bias), Onto::Nothing, &mut out);
         });
         if s.prefers_winograd() {
             self.line(&name, work, || {
-                conv3d_winograd(exec, &s, &x, &tail, Stored::BF16(&w), Some(&bias), None, &mut out);
+                conv3d_winograd(exec, &s, &x, &tail, Stored::BF16(&w), Some(&bias), Onto::Nothing, &mut out);
             });
         }
     }
@@ -251,7 +251,9 @@ fn kernels(criterion: &mut Criterion) {
         let table = numbers(4096 * HEAD / 2);
         lines.through("rms_norm", 4096, WIDTH, |exec, x, out| rms_norm(exec, x, &scale, 1e-6, out));
         lines.through("layer_norm", 4096, WIDTH, |exec, x, out| layer_norm(exec, x, WIDTH, None, 1e-6, out));
-        lines.through("channel_norm", 65536, 96, |exec, x, out| channel_norm(exec, x, &scale[..96], out));
+        lines.through("channel_norm, silu", 65536, 96, |exec, x, out| {
+            channel_norm(exec, x, &scale[..96], Activation::Silu, out);
+        });
         lines.in_place("gelu_tanh", 4096, 8960, |exec, x| activate(exec, x, Activation::GeluTanh));
         lines.in_place("silu", 65536, 96, |exec, x| activate(exec, x, Activation::Silu));
         lines.in_place("modulate", 4096, WIDTH, |exec, x| modulate(exec, x, &scale, &shift));

@@ -254,7 +254,7 @@ impl Probe {
         let tail = tensor(&[2, 48, 48, 96])?;
         let conv3d = rate(|work| work.conv3d, &|| ops::conv3d(&video, Some(&tail), &kernel, None, params))?;
         let (wide, gamma) = (tensor(&[1 << 14, 1024])?, tensor(&[1024])?);
-        let moved = rate(|work| work.moved, &|| ops::activate(ops::channel_norm(&wide, &gamma)?, Activation::Silu))?;
+        let moved = rate(|work| work.moved, &|| ops::channel_norm(&wide, &gamma, Activation::Silu))?;
         Ok(Self { linear, attention, conv3d, moved })
     }
 

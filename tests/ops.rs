@@ -122,7 +122,7 @@ fn a_misfit_is_an_error_that_names_op_and_shapes() {
         ops::mul(x.clone(), &zeros(&[3])),
         ops::rms_norm(&x, &zeros(&[7]), 1e-6),
         ops::layer_norm(&x, Some((&zeros(&[8]), &zeros(&[9]))), 1e-6),
-        ops::channel_norm(&x, &zeros(&[3])),
+        ops::channel_norm(&x, &zeros(&[3]), Activation::None),
         ops::modulate(x.clone(), &zeros(&[3]), &zeros(&[8])),
         ops::gated_add(x.clone(), &zeros(&[2, 8]), &zeros(&[8])),
         ops::linear_add(x.clone(), 2, &zeros(&[2, 8]), &matrix(&[8, 8]), None, None),
@@ -252,6 +252,7 @@ proptest! {
         let _ = ops::linear(&a, &m, None, Activation::None);
         let _ = ops::conv3d(&a, None, &m, None, params);
         let _ = ops::conv3d(&a, Some(&b), &m, None, params);
+        let _ = ops::conv3d_add(b.clone(), &a, None, &m, None, params);
         let _ = ops::attention(&a, &[KeyValue::new(b.clone(), b.clone())], 1, 1.0);
         let _ = ops::attention(&a, &[KeyValue::new(a.clone(), a.clone())], 0, 1.0);
         let _ = ops::clamp(a.clone(), f32::NAN, 1.0);
@@ -259,7 +260,7 @@ proptest! {
         let _ = ops::add(a.clone(), &b);
         let _ = ops::rms_norm(&a, &b, 1e-6);
         let _ = ops::layer_norm(&a, Some((&b, &b)), 1e-6);
-        let _ = ops::channel_norm(&a, &b);
+        let _ = ops::channel_norm(&a, &b, Activation::Silu);
         let _ = ops::modulate(a.clone(), &b, &b);
         let _ = ops::gated_add(a.clone(), &b, &b);
         let _ = ops::linear_add(a.clone(), x.len(), &b, &m, None, None);

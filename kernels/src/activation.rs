@@ -15,7 +15,7 @@ pub fn activate(exec: Exec, x: &mut [f32], act: Activation) {
 }
 
 #[derive(Clone, Copy)]
-struct Silu;
+pub(crate) struct Silu;
 
 impl Op<0> for Silu {
     #[inline(always)]
@@ -25,7 +25,7 @@ impl Op<0> for Silu {
 }
 
 #[derive(Clone, Copy)]
-struct GeluTanh;
+pub(crate) struct GeluTanh;
 
 impl Op<0> for GeluTanh {
     #[inline(always)]

@@ -56,6 +56,15 @@ impl Conv3d {
     }
 }
 
+/// What becomes of a convolution's sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Onto {
+    /// They replace what was there.
+    Nothing,
+    /// They are added to it: a residual branch.
+    Output,
+}
+
 /// Convolves (as deep learning means it: the kernel is not turned) and adds the bias.
 ///
 /// `x` is `[frames, height, width, in]`, `tail` `[tail_frames, height, width, in]`, `w` `[out, in, kt, kh, kw]` as PyTorch
@@ -65,10 +74,23 @@ impl Conv3d {
 /// # Panics
 ///
 /// If a slice is not as long as the shape says, or the kernel or a stride has a zero in it.
-pub fn conv3d(exec: Exec, s: &Conv3d, x: &[f32], tail: &[f32], w: Stored, bias: Option<&[f32]>, out: &mut [f32]) {
+pub fn conv3d(
+    exec: Exec,
+    s: &Conv3d,
+    x: &[f32],
+    tail: &[f32],
+    w: Stored,
+    bias: Option<&[f32]>,
+    onto: Onto,
+    out: &mut [f32],
+) {
     let [frames, height, width] = checked(s, x, tail, w, bias, out);
     let rows = frames * height * width;
-    let weights = Weights { w, n: s.out_channels, bias, then: After::Act(Activation::None) };
+    let then = match onto {
+        Onto::Nothing => After::Act(Activation::None),
+        Onto::Output => After::Add(None),
+    };
+    let weights = Weights { w, n: s.out_channels, bias, then };
     driver::product(exec, &Patches::new(s, x, tail), rows, weights, out);
 }
 
@@ -253,6 +275,18 @@ mod tests {
         ]
     }
 
+    /// What a convolution begins with: numbers to add to, or none that may show.
+    fn onto(add: bool, before: &[f32]) -> (Onto, Vec<f32>) {
+        if add { (Onto::Output, before.to_vec()) } else { (Onto::Nothing, vec![f32::NAN; before.len()]) }
+    }
+
+    fn sum(mut want: Vec<f64>, onto: Onto, before: &[f32]) -> Vec<f64> {
+        if onto == Onto::Output {
+            want.iter_mut().zip(before).for_each(|(want, &before)| *want += f64::from(before));
+        }
+        want
+    }
+
     #[test]
     fn conv3d_is_the_f64_loop() {
         for &level in Level::available() {
@@ -260,11 +294,12 @@ mod tests {
                 let frame = s.height * s.width * s.in_channels;
                 let (x, tail) = (numbers(i as u64, s.frames * frame), numbers(77, s.tail_frames * frame));
                 let bias = numbers(5, s.out_channels);
+                let before = numbers(6, s.output().iter().product::<usize>() * s.out_channels);
                 for (j, w) in Kept::each(9, s.out_channels * s.in_channels * s.taps()).iter().enumerate() {
                     let bias = (j != 2).then_some(&bias[..]);
-                    let mut out = vec![f32::NAN; s.output().iter().product::<usize>() * s.out_channels];
-                    conv3d(exec(level), s, &x, &tail, w.stored(), bias, &mut out);
-                    let off = distance(&out, &reference(s, &x, &tail, &w.widened(), bias));
+                    let (onto, mut out) = onto(j == 1, &before);
+                    conv3d(exec(level), s, &x, &tail, w.stored(), bias, onto, &mut out);
+                    let off = distance(&out, &sum(reference(s, &x, &tail, &w.widened(), bias), onto, &before));
                     assert!(off <= 6e-7, "{level} {s:?}: {off}");
                 }
             }
@@ -286,16 +321,13 @@ mod tests {
             let frame = s.height * s.width * s.in_channels;
             let (x, tail) = (numbers(1, s.frames * frame), numbers(2, s.tail_frames * frame));
             let bias = numbers(3, s.out_channels);
-            let residual = numbers(5, s.output().iter().product::<usize>() * s.out_channels);
+            let before = numbers(6, s.output().iter().product::<usize>() * s.out_channels);
             for (j, w) in Kept::each(4, s.out_channels * s.in_channels * s.taps()).iter().enumerate() {
-                let (bias, residual) = ((j != 2).then_some(&bias[..]), (j != 1).then_some(&residual[..]));
-                let mut want = reference(s, &x, &tail, &w.widened(), bias);
-                if let Some(residual) = residual {
-                    want.iter_mut().zip(residual).for_each(|(want, &r)| *want += f64::from(r));
-                }
+                let bias = (j != 2).then_some(&bias[..]);
+                let want = sum(reference(s, &x, &tail, &w.widened(), bias), onto(j != 1, &before).0, &before);
                 for &level in Level::available() {
-                    let mut out = vec![f32::NAN; want.len()];
-                    conv3d_winograd(exec(level), s, &x, &tail, w.stored(), bias, residual, &mut out);
+                    let (onto, mut out) = onto(j != 1, &before);
+                    conv3d_winograd(exec(level), s, &x, &tail, w.stored(), bias, onto, &mut out);
                     let off = distance(&out, &want);
                     // Of 400 channels; 1.5e-6 of 96.
                     assert!(off <= 4e-6, "{level} {s:?}: {off}");
@@ -324,7 +356,7 @@ mod tests {
         let (x, w) = (numbers(1, 2 * 17 * 9 * 20), numbers(2, 50 * 20 * 27));
         for &level in Level::available() {
             let mut out = vec![7.0; 2 * 17 * 9 * 50];
-            conv3d_winograd(Exec { level, stop: &stop }, &s, &x, &[], (&w[..]).into(), None, None, &mut out);
+            conv3d_winograd(Exec { level, stop: &stop }, &s, &x, &[], (&w[..]).into(), None, Onto::Nothing, &mut out);
             assert!(out.iter().all(|&x| x == 7.0), "{level}");
         }
     }
@@ -335,10 +367,10 @@ mod tests {
         let (x, w) = (numbers(1, 2 * 17 * 9 * 20), numbers(2, 50 * 20 * 27));
         for &level in Level::available() {
             same_bits_on_any_number_of_threads(2 * 17 * 9 * 50, |out| {
-                conv3d(exec(level), &s, &x, &[], (&w[..]).into(), None, out);
+                conv3d(exec(level), &s, &x, &[], (&w[..]).into(), None, Onto::Nothing, out);
             });
             same_bits_on_any_number_of_threads(2 * 17 * 9 * 50, |out| {
-                conv3d_winograd(exec(level), &s, &x, &[], (&w[..]).into(), None, None, out);
+                conv3d_winograd(exec(level), &s, &x, &[], (&w[..]).into(), None, Onto::Nothing, out);
             });
         }
     }
@@ -350,12 +382,21 @@ mod tests {
         let (x, w) = (numbers(1, 4 * frame), numbers(2, 18 * 11 * 27));
         for &level in Level::available() {
             let mut want = vec![0.0; 4 * 5 * 6 * 18];
-            conv3d(exec(level), &s, &x, &[], (&w[..]).into(), None, &mut want);
+            conv3d(exec(level), &s, &x, &[], (&w[..]).into(), None, Onto::Nothing, &mut want);
             for (t, want) in want.chunks(5 * 6 * 18).enumerate() {
                 let one = Conv3d { frames: 1, tail_frames: t.min(2), pad_front: 2 - t.min(2), ..s };
                 let mut out = vec![0.0; 5 * 6 * 18];
                 let tail = &x[(t - t.min(2)) * frame..t * frame];
-                conv3d(exec(level), &one, &x[t * frame..][..frame], tail, (&w[..]).into(), None, &mut out);
+                conv3d(
+                    exec(level),
+                    &one,
+                    &x[t * frame..][..frame],
+                    tail,
+                    (&w[..]).into(),
+                    None,
+                    Onto::Nothing,
+                    &mut out,
+                );
                 let want: Vec<f64> = want.iter().map(|&x| f64::from(x)).collect();
                 assert!(distance(&out, &want) <= 6e-7, "{level}: frame {t}");
             }

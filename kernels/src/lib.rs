@@ -51,7 +51,7 @@ mod testing;
 
 pub use activation::activate;
 pub use attention::{Attention, AttentionBias, attention};
-pub use conv3d::{Conv3d, conv3d, conv3d_winograd};
+pub use conv3d::{Conv3d, Onto, conv3d, conv3d_winograd};
 pub use elementwise::{add, affine, clamp, gated_add, modulate, mul};
 pub use embedding::embedding;
 pub use exec::{Exec, Level, LevelError};

@@ -1,18 +1,25 @@
 //! Normalisations of rows. Statistics are sums of 64 lanes in f32; what follows them, once a row, is in f64.
 
-use crate::Exec;
+use crate::activation::{GeluTanh, Silu};
+use crate::math;
 use crate::simd::{Kernel, LANES, Simd};
 use crate::tasks::{pieces, rows_of_a_task};
+use crate::{Activation, Exec};
 
 /// `x / sqrt(mean(x^2) + eps) * weight` for each row of `weight.len()` numbers (Zhang and Sennrich, 2019).
 pub fn rms_norm(exec: Exec, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
     let factor = RootMeanSquare(eps);
-    rows(exec, x, weight.len(), out, |x, out| exec.run(Scale { x, weight, factor, out }));
+    rows(exec, x, weight.len(), out, |x, out| exec.run(Scale { x, weight, factor, then: Identity, out }));
 }
 
-/// `x / max(|x|_2, 1e-12) * sqrt(C) * gamma` for each row of C = `gamma.len()` numbers: the norm of Wan's VAE.
-pub fn channel_norm(exec: Exec, x: &[f32], gamma: &[f32], out: &mut [f32]) {
-    rows(exec, x, gamma.len(), out, |x, out| exec.run(Scale { x, weight: gamma, factor: Length, out }));
+/// `act(x / max(|x|_2, 1e-12) * sqrt(C) * gamma)` for each row of C = `gamma.len()` numbers: the norm of Wan's VAE.
+pub fn channel_norm(exec: Exec, x: &[f32], gamma: &[f32], act: Activation, out: &mut [f32]) {
+    let (weight, factor) = (gamma, Length);
+    rows(exec, x, gamma.len(), out, |x, out| match act {
+        Activation::None => exec.run(Scale { x, weight, factor, then: Identity, out }),
+        Activation::Silu => exec.run(Scale { x, weight, factor, then: Silu, out }),
+        Activation::GeluTanh => exec.run(Scale { x, weight, factor, then: GeluTanh, out }),
+    });
 }
 
 /// `(x - mean) / sqrt(variance + eps)` for each row of `width` numbers, biased variance, then `* weight + bias` of `affine`
@@ -76,6 +83,20 @@ impl Then for Identity {
     }
 }
 
+impl Then for Silu {
+    #[inline(always)]
+    fn apply<S: Simd>(self, s: S, x: S::V, _: usize) -> S::V {
+        math::silu(s, x)
+    }
+}
+
+impl Then for GeluTanh {
+    #[inline(always)]
+    fn apply<S: Simd>(self, s: S, x: S::V, _: usize) -> S::V {
+        math::gelu_tanh(s, x)
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Affine<'a> {
     weight: &'a [f32],
@@ -99,29 +120,32 @@ fn load_at<S: Simd>(s: S, row: &[f32], at: usize) -> S::V {
 }
 
 /// Rows times a factor of their own, times one weight.
-struct Scale<'a, F> {
+struct Scale<'a, F, T> {
     x: &'a [f32],
     weight: &'a [f32],
     factor: F,
+    then: T,
     out: &'a mut [f32],
 }
 
-impl<F: Factor> Kernel for Scale<'_, F> {
+impl<F: Factor, T: Then> Kernel for Scale<'_, F, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { x, weight, factor, out } = self;
+        let Self { x, weight, factor, then, out } = self;
         for (row, out) in x.chunks_exact(weight.len()).zip(out.chunks_exact_mut(weight.len())) {
             let [_, squares] = sums(s, row, 0.0);
             let factor = s.splat(factor.of(squares, weight.len()) as f32);
             let ((vectors, rest), (out, out_rest)) = (row.as_chunks::<LANES>(), out.as_chunks_mut::<LANES>());
             let start_of_rest = LANES * vectors.len();
             for (i, (vector, out)) in vectors.iter().zip(out).enumerate() {
-                s.store(s.load(vector) * factor * load_at(s, weight, LANES * i), out);
+                let scaled = s.load(vector) * factor * load_at(s, weight, LANES * i);
+                s.store(then.apply(s, scaled, LANES * i), out);
             }
             if !rest.is_empty() {
-                s.store_partial(s.load_partial(rest) * factor * load_at(s, weight, start_of_rest), out_rest);
+                let scaled = s.load_partial(rest) * factor * load_at(s, weight, start_of_rest);
+                s.store_partial(then.apply(s, scaled, start_of_rest), out_rest);
             }
         }
     }

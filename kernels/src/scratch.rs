@@ -95,7 +95,7 @@ mod tests {
             let (x, w) = (numbers(1, 3 * 9 * 11 * channels[0]), numbers(2, channels[0] * channels[1] * s.taps()));
             let run = |exec: Exec| {
                 let mut out = vec![0.0; s.output().iter().product::<usize>() * channels[1]];
-                conv3d(exec, &s, &x, &[], Stored::from(&w[..]), None, &mut out);
+                conv3d(exec, &s, &x, &[], Stored::from(&w[..]), None, crate::Onto::Nothing, &mut out);
             };
             let kept = kept_after(run);
             assert!(kept > 0 && kept <= s.scratch(), "{kept} bytes, {} stated: {s:?}", s.scratch());

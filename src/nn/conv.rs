@@ -43,14 +43,33 @@ impl CausalConv3d {
 
     /// `x` `[T, H, W, in]`, the frames after those that `tail` remembers, to `[T, H, W, out]`.
     pub fn forward(&self, x: &Tensor, tail: &mut Tail) -> Result<Tensor> {
+        let params = self.params(tail);
+        let out = result_of(&self.name, ops::conv3d(x, tail.frames(), &self.weight, Some(&self.bias), params)?)?;
+        self.remember(x, tail)?;
+        Ok(out)
+    }
+
+    /// `x + forward(h)`, `x` `[T, H, W, out]`.
+    pub fn forward_add(&self, x: Tensor, h: &Tensor, tail: &mut Tail) -> Result<Tensor> {
+        let params = self.params(tail);
+        let sum = ops::conv3d_add(x, h, tail.frames(), &self.weight, Some(&self.bias), params)?;
+        let sum = result_of(&self.name, sum)?;
+        self.remember(h, tail)?;
+        Ok(sum)
+    }
+
+    fn params(&self, tail: &Tail) -> Conv3dParams {
         let [kt, kh, kw] = self.kernel;
         let known = tail.frames().map_or(0, |frames| frames.dims()[0]);
-        let params = Conv3dParams { stride: [1; 3], pad_front: kt - 1 - known, pad: [kh / 2, kh / 2, kw / 2, kw / 2] };
-        let out = result_of(&self.name, ops::conv3d(x, tail.frames(), &self.weight, Some(&self.bias), params)?)?;
-        if kt > 1 {
-            *tail = Tail::Frames(ops::last_frames(tail.frames(), x, kt - 1)?);
+        Conv3dParams { stride: [1; 3], pad_front: kt - 1 - known, pad: [kh / 2, kh / 2, kw / 2, kw / 2] }
+    }
+
+    fn remember(&self, x: &Tensor, tail: &mut Tail) -> Result<()> {
+        let taps = self.kernel[0];
+        if taps > 1 {
+            *tail = Tail::Frames(ops::last_frames(tail.frames(), x, taps - 1)?);
         }
-        Ok(out)
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::{result_of, vector};
-use crate::ops;
+use crate::ops::{self, Activation};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
@@ -59,6 +59,11 @@ impl ChannelNorm {
     }
 
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        result_of(&self.name, ops::channel_norm(x, &self.gamma)?)
+        self.forward_with(x, Activation::None)
+    }
+
+    /// [`forward`](Self::forward) with an activation on the result.
+    pub fn forward_with(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        result_of(&self.name, ops::channel_norm(x, &self.gamma, activation)?)
     }
 }

@@ -1,4 +1,4 @@
-use zoetrope_kernels as kernels;
+use zoetrope_kernels::{self as kernels, Onto};
 
 use super::{TILE, check, check_place, finished, four, tile, weight_constant};
 use crate::device::Device;
@@ -36,20 +36,87 @@ pub fn conv3d(
     bias: Option<&Tensor>,
     params: Conv3dParams,
 ) -> Result<Tensor> {
-    const OP: &str = "conv3d";
-    let [frames, height, width, in_channels] = four(OP, x, "x is [T, H, W, C]")?;
+    let shape = fitting("conv3d", x, tail, w, bias, params)?;
+    let [t, h, width] = shape.output();
+    let out = Tensor::uninit(x.device(), [t, h, width, shape.out_channels])?;
+    convolve(out, Onto::Nothing, &shape, x, tail, w, bias)
+}
+
+/// `x` plus the convolution of `h`: a [`conv3d`] as a residual branch, in place if `x` is not shared.
+///
+/// `x` is shaped as `conv3d(h, tail, w, bias, params)` is.
+///
+/// # Errors
+/// [`Shape`](crate::Error::Shape) naming the operands that do not fit.
+pub fn conv3d_add(
+    x: Tensor,
+    h: &Tensor,
+    tail: Option<&Tensor>,
+    w: &Weight,
+    bias: Option<&Tensor>,
+    params: Conv3dParams,
+) -> Result<Tensor> {
+    const OP: &str = "conv3d_add";
+    let shape = fitting(OP, h, tail, w, bias, params)?;
+    let [frames, height, width] = shape.output();
+    let result = [frames, height, width, shape.out_channels];
+    check(x.dims() == result, OP, x.shape(), result, "x is shaped as the convolution's result")?;
+    check_place(&x, h)?;
+    convolve(x, Onto::Output, &shape, h, tail, w, bias)
+}
+
+fn convolve(
+    mut out: Tensor,
+    onto: Onto,
+    shape: &kernels::Conv3d,
+    x: &Tensor,
+    tail: Option<&Tensor>,
+    w: &Weight,
+    bias: Option<&Tensor>,
+) -> Result<Tensor> {
+    match x.device() {
+        Device::Cpu(cpu) => {
+            let (tail, bias) = (tail.map_or(&[][..], Tensor::data), bias.map(Tensor::data));
+            if cpu.winograd() && shape.prefers_winograd() {
+                cpu.run(Work::winograd(shape), out.data_mut()?, |exec, out| {
+                    kernels::conv3d_winograd(exec, shape, x.data(), tail, w.stored(), bias, onto, out)
+                });
+            } else {
+                cpu.run(Work::conv3d(shape), out.data_mut()?, |exec, out| {
+                    kernels::conv3d(exec, shape, x.data(), tail, w.stored(), bias, onto, out)
+                });
+            }
+        }
+        Device::Vulkan(vulkan) => {
+            out.unshare()?;
+            run(vulkan, onto, shape, x, tail, w, bias, &mut out)?;
+        }
+    }
+    finished(out)
+}
+
+/// The convolution that operands make, if they fit.
+fn fitting(
+    op: &'static str,
+    x: &Tensor,
+    tail: Option<&Tensor>,
+    w: &Weight,
+    bias: Option<&Tensor>,
+    params: Conv3dParams,
+) -> Result<kernels::Conv3d> {
+    let [frames, height, width, in_channels] = four(op, x, "x is [T, H, W, C]")?;
     let fits = w.shape().rank() == 5 && w.shape().dims()[1] == in_channels && w.shape().numel() > 0;
-    check(fits, OP, x.shape(), w.shape(), "x is [T, H, W, C] and the weight [N, C, kt, kh, kw]")?;
+    check(fits, op, x.shape(), w.shape(), "x is [T, H, W, C] and the weight [N, C, kt, kh, kw]")?;
     let [out_channels, _, kt, kh, kw] = w.shape().dims().try_into().expect("rank 5 was checked");
     if let Some(bias) = bias {
         let fits = bias.shape().numel() == out_channels;
-        check(fits, OP, w.shape(), bias.shape(), "one bias for each output channel")?;
+        check(fits, op, w.shape(), bias.shape(), "one bias for each output channel")?;
         check_place(x, bias)?;
     }
     let tail_frames = match tail {
         Some(tail) => {
-            let [tail_frames, rest @ ..] = four(OP, tail, "the tail is [T, H, W, C]")?;
-            check(rest == [height, width, in_channels], OP, x.shape(), tail.shape(), "the tail has x's frames")?;
+            let [tail_frames, rest @ ..] = four(op, tail, "the tail is [T, H, W, C]")?;
+            check(rest == [height, width, in_channels], op, x.shape(), tail.shape(), "the tail has x's frames")?;
             check_place(x, tail)?;
             tail_frames
         }
@@ -63,8 +130,8 @@ pub fn conv3d(
     ];
     let reaches = padded[0] >= kt && padded[1] >= kh && padded[2] >= kw && !stride.contains(&0);
     let reaches = reaches && !padded.contains(&usize::MAX);
-    check(reaches, OP, padded.into(), w.shape(), "the padded input holds the kernel and strides are not zero")?;
-    let shape = kernels::Conv3d {
+    check(reaches, op, padded.into(), w.shape(), "the padded input holds the kernel and strides are not zero")?;
+    Ok(kernels::Conv3d {
         frames,
         height,
         width,
@@ -75,30 +142,13 @@ pub fn conv3d(
         tail_frames,
         pad_front,
         pad,
-    };
-    let [t, h, w_out] = shape.output();
-    let mut out = Tensor::uninit(x.device(), [t, h, w_out, out_channels])?;
-    match x.device() {
-        Device::Cpu(cpu) => {
-            let (tail, bias) = (tail.map_or(&[][..], Tensor::data), bias.map(Tensor::data));
-            if cpu.winograd() && shape.prefers_winograd() {
-                cpu.run(Work::winograd(&shape), out.data_mut()?, |exec, out| {
-                    kernels::conv3d_winograd(exec, &shape, x.data(), tail, w.stored(), bias, None, out)
-                });
-            } else {
-                cpu.run(Work::conv3d(&shape), out.data_mut()?, |exec, out| {
-                    kernels::conv3d(exec, &shape, x.data(), tail, w.stored(), bias, out)
-                });
-            }
-        }
-        Device::Vulkan(vulkan) => run(vulkan, &shape, x, tail, w, bias, &mut out)?,
-    }
-    finished(out)
+    })
 }
 
 /// Has the shader run.
 fn run(
     vulkan: &Vulkan,
+    onto: Onto,
     shape: &kernels::Conv3d,
     x: &Tensor,
     tail: Option<&Tensor>,
@@ -118,6 +168,7 @@ fn run(
     let run = run.sizes(&[shape.tail_frames, shape.pad_front, shape.pad[0], shape.pad[2], taps, tap_stride]);
     let run = tile(run).constant(5, weight_constant(w.dtype())).constant(6, aligned.into());
     let run = run.constant(7, bias.is_some().into()).constant(8, packed.into());
+    let run = run.constant(9, (onto == Onto::Output).into());
     let pixels: usize = output.iter().product();
     let run = run.groups(pixels.div_ceil(TILE[0]) * n.div_ceil(TILE[1]));
     vulkan.run(Work::conv3d(shape), run)

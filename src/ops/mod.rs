@@ -25,7 +25,7 @@ mod upsample;
 pub use activation::activate;
 pub use arithmetic::{add, affine, clamp, mul};
 pub use attention::{AttentionBias, KeyValue, attention};
-pub use conv3d::{Conv3dParams, conv3d};
+pub use conv3d::{Conv3dParams, conv3d, conv3d_add};
 pub use embedding::embedding;
 pub use frames::{interleave_frames, last_frames};
 pub use layout::{channels_first, channels_last, repeat_rows};

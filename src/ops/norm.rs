@@ -1,5 +1,6 @@
-use zoetrope_kernels as kernels;
+use zoetrope_kernels::{self as kernels, Activation};
 
+use super::activation::activation_constant;
 use super::{LOCAL, check, check_row_vector, finished};
 use crate::device::Device;
 use crate::error::Result;
@@ -20,7 +21,7 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
         Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
             kernels::rms_norm(exec, x.data(), weight.data(), eps, out)
         }),
-        Device::Vulkan(vulkan) => run(vulkan, RMS_NORM, x, &mut out, Some(weight), None, eps)?,
+        Device::Vulkan(vulkan) => run(vulkan, (RMS_NORM, Activation::None), x, &mut out, Some(weight), None, eps)?,
     }
     finished(out)
 }
@@ -48,27 +49,27 @@ pub fn layer_norm(x: &Tensor, affine: Option<(&Tensor, &Tensor)>, eps: f32) -> R
         }
         Device::Vulkan(vulkan) => {
             let (weight, bias) = affine.unzip();
-            run(vulkan, LAYER_NORM, x, &mut out, weight, bias, eps)?;
+            run(vulkan, (LAYER_NORM, Activation::None), x, &mut out, weight, bias, eps)?;
         }
     }
     finished(out)
 }
 
-/// `x / max(|x|, 1e-12) * sqrt(C) * gamma` over the last axis: the norm of Wan's VAE.
+/// `activation(x / max(|x|, 1e-12) * sqrt(C) * gamma)` over the last axis: the norm of Wan's VAE.
 ///
 /// `x` `[.., C]`, `gamma` `C` values, `|x|` the Euclidean length over the channels. `WanRMS_norm` of diffusers'
 /// `autoencoder_kl_wan.py`.
 ///
 /// # Errors
 /// [`Shape`](crate::Error::Shape) if `gamma` does not have `C` values.
-pub fn channel_norm(x: &Tensor, gamma: &Tensor) -> Result<Tensor> {
+pub fn channel_norm(x: &Tensor, gamma: &Tensor, activation: Activation) -> Result<Tensor> {
     check_row_vector("channel_norm", x, gamma)?;
     let mut out = Tensor::uninit(x.device(), x.shape())?;
     match x.device() {
         Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
-            kernels::channel_norm(exec, x.data(), gamma.data(), out)
+            kernels::channel_norm(exec, x.data(), gamma.data(), activation, out)
         }),
-        Device::Vulkan(vulkan) => run(vulkan, CHANNEL_NORM, x, &mut out, Some(gamma), None, 0.0)?,
+        Device::Vulkan(vulkan) => run(vulkan, (CHANNEL_NORM, activation), x, &mut out, Some(gamma), None, 0.0)?,
     }
     finished(out)
 }
@@ -81,7 +82,7 @@ const CHANNEL_NORM: u32 = 2;
 /// Has the shader run, with as many invocations on a row as its width is worth.
 fn run(
     vulkan: &Vulkan,
-    kind: u32,
+    (kind, activation): (u32, Activation),
     x: &Tensor,
     out: &mut Tensor,
     weight: Option<&Tensor>,
@@ -95,6 +96,7 @@ fn run(
         let run = Dispatch::new(&vulkan::NORM, out).rows(&rows).read_rows(x, &rows).maybe(weight).maybe(bias);
         let run = run.sizes(&[rows.len(), width]).scalars(&[eps]).groups(rows.len().div_ceil(LOCAL / lanes));
         let run = run.constant(0, LOCAL as u32).constant(1, lanes as u32).constant(2, kind).constant(3, affine);
+        let run = run.constant(4, activation_constant(activation));
         vulkan.run(Work::moved(2 * rows.len() * width), run)?;
     }
     Ok(())

@@ -192,16 +192,28 @@ pub fn conv3d(device: &Device, tell: Tell) {
         let s = &case.sizes;
         let frame = [s.height, s.width, s.in_channels];
         let video = |frames, values: &[f32]| tensor(device, &[&[frames], &frame[..]].concat(), values);
-        let op = || {
+        // Alone, and as a residual branch on top of numbers that are there.
+        let op = |onto: Option<&[f32]>| {
             let x = video(s.frames, &case.x())?;
             let tail = (s.tail_frames > 0).then(|| video(s.tail_frames, &case.tail())).transpose()?;
             let [kt, kh, kw] = s.kernel;
             let w = weight(&case.w(), &[s.out_channels, s.in_channels, kt, kh, kw])?;
             let bias = case.bias().map(|bias| tensor(device, &[s.out_channels], &bias)).transpose()?;
             let params = Conv3dParams { stride: s.stride, pad_front: s.pad_front, pad: s.pad };
-            ops::conv3d(&x, tail.as_ref(), &w, bias.as_ref(), params)
+            let out = ops::conv3d(&x, tail.as_ref(), &w, bias.as_ref(), params)?;
+            match onto {
+                Some(onto) => {
+                    let onto = tensor(device, out.dims(), onto)?;
+                    ops::conv3d_add(onto, &x, tail.as_ref(), &w, bias.as_ref(), params)
+                }
+                None => Ok(out),
+            }
         };
-        tell(judge(case, op, &case.want(), None, case.limit()));
+        let want = case.want();
+        tell(judge(case, || op(None), &want, None, case.limit()));
+        let onto: Vec<f32> = want.iter().map(|&x| x as f32).collect();
+        let sum: Vec<f64> = want.iter().zip(&onto).map(|(x, &y)| x + f64::from(y)).collect();
+        tell(judge(("added", case), || op(Some(&onto)), &sum, None, case.limit()));
     }
 }
 
@@ -249,8 +261,13 @@ pub fn layer_norm(device: &Device, tell: Tell) {
 }
 
 pub fn channel_norm(device: &Device, tell: Tell) {
-    let op = |r: &RowsOf| ops::channel_norm(&r.x, &r.scale);
+    let op = |r: &RowsOf| ops::channel_norm(&r.x, &r.scale, Activation::None);
     rows(device, tell, op, |case| reference::channel_norm(&case.x(), &case.scale()));
+    let op = |r: &RowsOf| ops::channel_norm(&r.x, &r.scale, Activation::Silu);
+    rows(device, tell, op, |case| {
+        let normed = reference::channel_norm(&case.x(), &case.scale());
+        normed.iter().map(|&x| reference::activate_one(x, Act::Silu)).collect()
+    });
 }
 
 pub fn add(device: &Device, tell: Tell) {

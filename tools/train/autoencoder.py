@@ -51,13 +51,14 @@ def build(seed: int = 0) -> AutoencoderKLWan:
     return vae
 
 
-def pooled(clip: torch.Tensor) -> torch.Tensor:
+def pooled(clip: torch.Tensor, pixels: int = 8) -> torch.Tensor:
     """What the encoder computes, [B, 16, 1+(T-1)/4, H/16, W/16] of clips [B, 3, T, H, W].
 
     Twelve channels: the mean colours of the four quarters of 8x8 pixels of a position, over its four frames with
     weights that grow; four: how the quarters' luminance changes between the first and the last two frames, doubled.
+    A clip drawn smaller has fewer `pixels` to a quarter's side.
     """
-    small = F.avg_pool3d(clip, (1, 8, 8))
+    small = F.avg_pool3d(clip, (1, pixels, pixels))
     half = torch.cat([small[:, :, :1], EARLIER * small[:, :, 1::2] + LATER * small[:, :, 2::2]], 2)
     b, c, t, h, w = half.shape
     quarters = half.view(b, c, t, h // 2, 2, w // 2, 2).permute(0, 4, 6, 1, 2, 3, 5).reshape(b, 4, c, t, h // 2, w // 2)

@@ -10,7 +10,6 @@ import argparse
 import json
 import pathlib
 
-import reference.together  # noqa: F401  (before transformers)
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from transformers import UMT5EncoderModel

@@ -6,7 +6,6 @@ weigh as one whose logit is raised by the logarithm of their number; so does the
 
 import math
 
-import reference.together  # noqa: F401  (before transformers: it accepts the huggingface_hub that diffusers wants)
 import torch
 import torch.nn.functional as F
 from diffusers import WanTransformer3DModel

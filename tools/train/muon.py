@@ -6,11 +6,13 @@ Adam alone the wide three-dimensional convolutions allow only small rates.
 
 import torch
 
+from . import state
+
 
 def orthogonal(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
     """Each of [N, rows, columns] with its singular values brought near one, by a quintic iteration."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrices.bfloat16()
+    x = matrices.bfloat16() if state.narrow(matrices.device.type) else matrices.float()
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)

@@ -37,7 +37,7 @@ def _star(x, y):
 
 
 def _ring(x, y):
-    return (torch.hypot(x, y) - 0.78).abs() - 0.28
+    return (torch.hypot(x, y) - 0.81).abs() - 0.25
 
 
 SDFS = (_circle, _square, _triangle, _star, _ring)

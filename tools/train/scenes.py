@@ -11,11 +11,11 @@ from . import words
 FRAMES = 17
 FPS = 8
 # Radii by size, in half widths of the picture.
-RADII = (0.17, 0.26, 0.36)
+RADII = (0.24, 0.34, 0.45)
 TRAVEL = (0.45, 0.8, 1.2)
 BOUNCES = (1.3, 2.0, 3.0)
 TURNS = (0.75, 1.1, 1.6)
-RATIOS = (1.6, 2.2, 3.0)
+RATIOS = (1.6, 2.0, 2.5)
 # How far from the middle a shape's outline lies at most, over its radius.
 EXTENT = 1.15
 MARGIN = 0.97
@@ -107,7 +107,7 @@ def sample(count: int, generator: torch.Generator, held_out: bool = False, pairs
     speed[:, 1] = torch.where(relation == TOGETHER, speed[:, 0], speed[:, 1])
     path = _paths(motion, size, speed, relation, rows, uniform)
 
-    tilt = uniform(count, 2, low=-0.25, high=0.25) * (shape != 0)
+    tilt = uniform(count, 2, low=-0.1, high=0.1) * (shape != 0)
     ink = torch.tensor(list(words.COLOURS.values()))[colour] / 255 + uniform(count, 2, 3, low=-0.04, high=0.04)
     ground = torch.tensor(list(words.BACKGROUNDS.values()))[background] / 255 + uniform(count, 3, low=-0.03, high=0.03)
     gradient = uniform(count) < 0.5

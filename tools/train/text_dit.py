@@ -3,7 +3,8 @@
     python -m train.text_dit --out STATE [--steps N] [--minutes M]
 
 A latent x0 and noise n meet at sigma: x = (1 - sigma) x0 + sigma n; the transformer learns n - x0 at time 1000 sigma.
-Sigma is drawn even and then shifted as the sampler's grid is. Resumes from STATE/text_dit.pt.
+Sigma is drawn even and then shifted as the sampler's grid is, half of the samples from where shapes are decided.
+Resumes from STATE/text_dit.pt.
 """
 
 import os
@@ -16,6 +17,10 @@ import torch.multiprocessing
 from torch.utils.data import DataLoader, Dataset
 
 from . import captions, generator, latents, muon, sample, state, tokenizer
+
+# Between sigma 0.6 and 0.95 (before the shift): there the noise hides what tells a circle from a square (10 standard
+# deviations in all), a star from a ring (30).
+DECIDED = (0.33, 0.86)
 
 
 class Steps(Dataset):
@@ -41,6 +46,9 @@ def draw(latents_of_batch, options, step: int, device: str):
     random = state.generator(options.seed, 4, step, device=device)
     count = len(latents_of_batch)
     even = (torch.rand(1, generator=random, device=device) + torch.arange(count, device=device) / count) % 1
+    # The odd rows of a batch are drawn from where shapes are decided.
+    low, high = DECIDED
+    even[1::2] = low + (high - low) * even[1::2]
     sigma = sample.SHIFT * even / (1 + (sample.SHIFT - 1) * even)
     noise = torch.randn(latents_of_batch.shape, generator=random, device=device)
     mixed = torch.lerp(latents_of_batch, noise, sigma[:, None, None, None, None])
@@ -149,7 +157,7 @@ def train(rank: int, options) -> None:
         clean = (store[rows.to(device)].float() - mean_d) / deviation_d
         mixed, times, target = map(together.mine, draw(clean, options, step, device))
         ids, mask = together.mine(ids), together.mine(mask)
-        with torch.autocast(device, torch.bfloat16):
+        with torch.autocast(device, torch.bfloat16, enabled=state.narrow(device)):
             text, bias = model.encode(ids.to(device), mask.to(device))
             loss = (velocity(mixed, times, text.float(), bias) - target).square().mean()
         loss.backward()

@@ -60,7 +60,7 @@ def psnr(vae, device: str, count: int = 16, autocast: bool = False) -> tuple[flo
     ratios, pairs = [], []
     for part in range(0, count, 4):
         clips = render.render(world.pick(slice(part, part + 4)).to(device), SIDE)
-        with torch.autocast(device, torch.bfloat16, enabled=autocast):
+        with torch.autocast(device, torch.bfloat16, enabled=autocast and state.narrow(device)):
             again = autoencoder.decode(vae, autoencoder.pooled(clips)).clamp(-1, 1)
         ratios.append(-10 * ((again - clips) / 2).square().mean((1, 2, 3, 4)).log10())
         pairs += [clips[0].cpu(), again[0].cpu()]
@@ -115,7 +115,7 @@ def main() -> None:
         latent = autoencoder.pooled(clips)
         random = state.generator(options.seed, 2, step, device=device)
         latent = latent + NOISE * torch.randn(latent.shape, device=device, generator=random)
-        with torch.autocast(device, torch.bfloat16):
+        with torch.autocast(device, torch.bfloat16, enabled=state.narrow(device)):
             loss, parts = (fused if clips.shape[-1] < SIDE else loss_of)(vae, clips, latent)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(outer, 1.0)

@@ -9,7 +9,7 @@
 //! With 96 channels and normal numbers the result is off by 1.5e-6 of its size in the root of the mean square, where the
 //! direct sum is off by 4e-7.
 
-use super::{Conv3d, checked};
+use super::{Conv3d, Onto, checked};
 use crate::arch::blocks::{Block, Blocks};
 use crate::gemm::tile::{NR, Part, Then, Tile};
 use crate::simd::{Kernel, LANES, MOST_VECTORS, Simd};
@@ -110,8 +110,7 @@ impl Sizes {
     }
 }
 
-/// [`crate::conv3d`] by Winograd's algorithm, four times fewer multiplications for about four times the rounding error;
-/// `residual`, if there is one, is as long as `out` and added to it.
+/// [`crate::conv3d`] by Winograd's algorithm, four times fewer multiplications for about four times the rounding error.
 ///
 /// One level gives the same bits on any number of threads. What is not finite spreads over the 4 x 4 pixels that are
 /// worked out together.
@@ -126,12 +125,11 @@ pub fn conv3d_winograd(
     tail: &[f32],
     w: Stored,
     bias: Option<&[f32]>,
-    residual: Option<&[f32]>,
+    onto: Onto,
     out: &mut [f32],
 ) {
     let [frames, height, width] = checked(s, x, tail, w, bias, out);
     assert!(s.has_winograd(), "conv3d: no Winograd of {s:?}");
-    assert!(residual.is_none_or(|r| r.len() == out.len()), "conv3d: residual of {s:?}");
     if out.is_empty() {
         return;
     }
@@ -174,9 +172,8 @@ pub fn conv3d_winograd(
                     multiply(exec, plan, strip.len() * across, taps.collect(), weight, columns.len(), sums);
                     let pixels = height * width * s.out_channels;
                     let out = &mut out[frame * pixels..][..pixels];
-                    let residual = residual.map(|residual| &residual[frame * pixels..][..pixels]);
                     let (stride, strip, columns) = (s.out_channels, strip.clone(), columns.clone());
-                    Finish { plan, stride, bias, residual, strip, columns }.run(exec, sums, out);
+                    Finish { plan, stride, bias, onto, strip, columns }.run(exec, sums, out);
                 }
             }
         }

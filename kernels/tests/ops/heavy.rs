@@ -31,13 +31,24 @@ pub fn conv3d(case: &Conv3d) {
     };
     let want = case.want();
     judge(case, &want, s.out_channels, case.limit(), |exec| {
-        into(want.len(), |out| kernels::conv3d(exec, &conv, &x, &tail, stored(&w), bias.as_deref(), out))
+        into(want.len(), |out| {
+            kernels::conv3d(exec, &conv, &x, &tail, stored(&w), bias.as_deref(), kernels::Onto::Nothing, out)
+        })
     });
     if conv.has_winograd() {
         // Its transforms round as well, and differences of their numbers are taken.
         judge(case, &want, s.out_channels, case.limit().times(4.0), |exec| {
             into(want.len(), |out| {
-                kernels::conv3d_winograd(exec, &conv, &x, &tail, stored(&w), bias.as_deref(), None, out);
+                kernels::conv3d_winograd(
+                    exec,
+                    &conv,
+                    &x,
+                    &tail,
+                    stored(&w),
+                    bias.as_deref(),
+                    kernels::Onto::Nothing,
+                    out,
+                );
             })
         });
     }

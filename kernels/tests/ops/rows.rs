@@ -30,7 +30,9 @@ pub fn norms(case: &Rows) {
     norm("layer_norm, affine", r::layer_norm(x, width, affine, eps), NORM.of_terms(1.0), &|exec, out| {
         kernels::layer_norm(exec, x, width, affine, EPS, out);
     });
-    norm("channel_norm", r::channel_norm(x, w), NORM, &|exec, out| kernels::channel_norm(exec, x, w, out));
+    norm("channel_norm", r::channel_norm(x, w), NORM, &|exec, out| {
+        kernels::channel_norm(exec, x, w, kernels::Activation::None, out);
+    });
 }
 
 pub fn elementwise(case: &Rows) {
@@ -118,7 +120,9 @@ fn nan_is_passed_on() {
             };
             norm("rms_norm", &|x, out| kernels::rms_norm(exec, x, &ones, EPS, out));
             norm("layer_norm", &|x, out| kernels::layer_norm(exec, x, width, None, EPS, out));
-            norm("channel_norm", &|x, out| kernels::channel_norm(exec, x, &ones, out));
+            norm("channel_norm", &|x, out| {
+                kernels::channel_norm(exec, x, &ones, kernels::Activation::None, out);
+            });
             run("modulate", false, &|x| kernels::modulate(exec, x, &ones, &ones));
             run("gated_add", false, &|x| kernels::gated_add(exec, x, &y, &ones));
             run("add", false, &|x| kernels::add(exec, x, &y));

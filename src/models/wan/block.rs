@@ -38,14 +38,20 @@ impl Block {
         })
     }
 
-    /// `x` `[B * S, D]`, `time` `[6, D]`, `text` the keys and values of each of the B branches.
+    /// `x` `[B * S, D]`, `time` `[6, D]`, `text` the keys and values of each of the B branches, to `[B * S, D]`.
+    ///
+    /// Before the first block the branches are equal and `x` may be `[S, D]`: they part where they meet their texts.
     pub fn forward(&self, x: Tensor, time: &Tensor, rope: &Rope, text: &[KeyValue]) -> Result<Tensor> {
         let m = Modulation::new(&self.table, time)?;
+        let branches = x.dims()[0] / rope.cos.dims()[0];
         let h = ops::modulate(self.norm1.forward(&x)?, &m.scale_attn, &m.shift_attn)?;
-        let y = self.self_attn.forward_self(&h, rope, text.len())?;
+        let y = self.self_attn.forward_self(&h, rope, branches)?;
         drop(h);
-        let x = self.self_attn.to_out.forward_add(x, 0, &y, Some(&m.gate_attn))?;
+        let mut x = self.self_attn.to_out.forward_add(x, 0, &y, Some(&m.gate_attn))?;
         drop(y);
+        if branches < text.len() {
+            x = ops::repeat_rows(&x, text.len())?;
+        }
         let h = match &self.norm2 {
             Some(norm) => norm.forward(&x)?,
             None => x.clone(),

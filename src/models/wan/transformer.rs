@@ -134,7 +134,7 @@ impl Transformer {
         let rope = Rope::new(&self.config, grid, device)?;
         let (embedding, time) = self.time.forward(timestep, device)?;
 
-        let mut x = ops::repeat_rows(&self.patch_embedding.forward(&patches)?, text.len())?;
+        let mut x = self.patch_embedding.forward(&patches)?;
         for (i, block) in self.blocks.iter().enumerate() {
             self.weights.check_unchanged()?;
             let text: Vec<KeyValue> = text.iter().map(|context| context.blocks[i].clone()).collect();

@@ -107,7 +107,7 @@ impl Decoder {
             self.weights.check_unchanged()?;
             x = up.forward(x, state)?;
         }
-        x = ops::activate(self.norm_out.forward(&x)?, Activation::Silu)?;
+        x = self.norm_out.forward_with(&x, Activation::Silu)?;
         x = self.conv_out.forward(&x, &mut state.conv_out)?;
         if !x.is_finite()? {
             return Err(Error::NotFinite { stage: "VAE decoder", step: None, layer: None });

@@ -1,7 +1,7 @@
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::{CausalConv3d, ChannelNorm, Linear, Tail, result_of};
-use crate::ops::{self, Activation};
+use crate::ops::Activation;
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
@@ -39,14 +39,13 @@ impl ResBlock {
     /// `x` `[T, H, W, C]` to `[T, H, W, C']`.
     pub fn forward(&self, x: Tensor, state: &mut ResState) -> Result<Tensor> {
         // Assigned and not shadowed: each is gone when the next is there.
-        let mut h = ops::activate(self.norm1.forward(&x)?, Activation::Silu)?;
+        let mut h = self.norm1.forward_with(&x, Activation::Silu)?;
         h = self.conv1.forward(&h, &mut state.conv1)?;
-        h = ops::activate(self.norm2.forward(&h)?, Activation::Silu)?;
-        h = self.conv2.forward(&h, &mut state.conv2)?;
+        h = self.norm2.forward_with(&h, Activation::Silu)?;
         let x = match &self.shortcut {
             Some(shortcut) => shortcut.forward(&x)?,
             None => x,
         };
-        result_of(&self.name, ops::add(h, &x)?)
+        result_of(&self.name, self.conv2.forward_add(x, &h, &mut state.conv2)?)
     }
 }

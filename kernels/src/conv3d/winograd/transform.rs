@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::{Conv3d, POINTS, Plan, SEEN, SIDE};
+use super::{Conv3d, Onto, POINTS, Plan, SEEN, SIDE};
 use crate::arch::blocks::{Block, Blocks};
 use crate::gemm::pack;
 use crate::simd::{Kernel, LANES, Simd};
@@ -172,8 +172,7 @@ pub(super) struct Finish<'a> {
     /// Numbers of a pixel of the output.
     pub(super) stride: usize,
     pub(super) bias: Option<&'a [f32]>,
-    /// The frame's, like the output.
-    pub(super) residual: Option<&'a [f32]>,
+    pub(super) onto: Onto,
     /// Rows of tiles.
     pub(super) strip: Range<usize>,
     pub(super) columns: Range<usize>,
@@ -207,7 +206,7 @@ impl Kernel for FinishTask<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { all: Finish { plan, stride, bias, residual, strip, columns }, sums, mut block } = self;
+        let Self { all: Finish { plan, bias, onto, strip, columns, .. }, sums, mut block } = self;
         let (width, across) = (plan.size[1], plan.across);
         let wide = columns.len().next_multiple_of(S::TILE[1] * LANES) / LANES;
         let plane = strip.len() * across * wide;
@@ -231,11 +230,10 @@ impl Kernel for FinishTask<'_> {
                 for (x, v) in transform_sums(s, half).into_iter().enumerate().take(width - tile * SIDE) {
                     let pixel = y * width + tile * SIDE + x;
                     let mut v = v + bias;
-                    if let Some(residual) = residual {
-                        let from = (strip.start * SIDE * width + block.row + pixel) * stride;
-                        v = v + s.load_partial(&residual[from + added.start..from + added.end]);
-                    }
                     let out = block.row(pixel, here.clone());
+                    if *onto == Onto::Output {
+                        v = v + s.load_partial(out);
+                    }
                     match out.first_chunk_mut() {
                         Some(out) => s.store(v, out),
                         None => s.store_partial(v, out),
