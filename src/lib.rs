@@ -1,8 +1,8 @@
 //! Zoetrope: a text-to-video engine. A prompt goes in, a video comes out.
 //!
-//! The crate runs published Wan2.1 text-to-video checkpoints (in the diffusers layout) on the CPU with its own tensors,
-//! ops and SIMD kernels. [`Pipeline`] is the whole way from a prompt to frames; [`models`], [`sampler`] and [`weights`]
-//! are its parts; [`ops`] on [`Tensor`]s are what the models are made of.
+//! The crate runs published Wan2.1 text-to-video checkpoints (in the diffusers layout) with its own tensors and ops: on
+//! the CPU by SIMD kernels, on GPUs of any vendor by Vulkan shaders. [`Pipeline`] is the whole way from a prompt to
+//! frames; [`models`], [`sampler`] and [`weights`] are its parts; [`ops`] on [`Tensor`]s are what the models are made of.
 //!
 //! ```no_run
 //! use zoetrope::video::Y4m;
@@ -58,7 +58,8 @@
 //! **Memory.** Weights stay in the pages of the mapped file, in the dtype in which they are stored; a file that others may
 //! write to can be [read](weights::Mapping::Read) instead. Tensors take their buffers from the device's pool, which never
 //! holds more than was once in use at the same time. [`DeviceOptions::memory_budget`] bounds them, and what would exceed
-//! it is [`Error::OutOfMemory`]. Video is decoded one latent frame at a time: no clip is ever whole in memory.
+//! it is [`Error::OutOfMemory`]. A GPU holds copies of the weights that it has used, as long as their stage lasts; its budget
+//! bounds both. Video is decoded one latent frame at a time: no clip is ever whole in memory.
 //!
 //! # Ops
 //!

@@ -24,7 +24,7 @@ pub(crate) struct Slot;
 const REMEDY: &str = "build with the feature `vulkan`";
 
 impl Vulkan {
-    pub fn list() -> Result<Vec<GpuInfo>> {
+    pub(crate) fn list() -> Result<Vec<GpuInfo>> {
         Err(Error::Device { fault: DeviceFault::NotBuilt, why: REMEDY.into() })
     }
 

@@ -5,6 +5,7 @@ use crate::tensor::Tensor;
 use crate::weights::Weight;
 
 /// What a binding of a shader reads.
+#[cfg_attr(not(feature = "vulkan"), expect(dead_code, reason = "nothing runs it"))]
 pub(crate) enum Bound<'a> {
     /// Some elements of a tensor.
     Tensor(&'a Tensor, Range<usize>),
@@ -15,6 +16,7 @@ pub(crate) enum Bound<'a> {
 }
 
 /// One run of a shader: what it writes, reads and is told.
+#[cfg_attr(not(feature = "vulkan"), expect(dead_code, reason = "nothing runs it"))]
 pub(crate) struct Dispatch<'a> {
     pub shader: &'static Shader,
     /// Specialization constants by their ids.

@@ -9,7 +9,7 @@ use vulkano::buffer::Subbuffer;
 use super::handle::{Limits, Line, NUMBER, Vulkan};
 use super::memory::{Block, Memory};
 use super::open::fault;
-use super::stream::{Command, Push};
+use super::stream::{Command, Launch, Push};
 use super::transfer::order;
 use super::{Bound, Dispatch};
 use crate::error::{DeviceFault, Result};
@@ -110,9 +110,8 @@ impl Vulkan {
         let each = cost / slices.len() as u64;
         for (first, [x, y]) in slices {
             push[first_group] = first as u32;
-            let groups = [x as u32, y as u32, 1];
-            stream
-                .push(Command::Dispatch { pipeline: pipeline.clone(), buffers: buffers.clone(), push, groups }, each)?;
+            let (pipeline, buffers, groups) = (pipeline.clone(), buffers.clone(), [x as u32, y as u32, 1]);
+            stream.push(Command::Dispatch(Box::new(Launch { pipeline, buffers, push, groups })), each)?;
         }
         Ok(())
     }

@@ -38,12 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Something for the device to do. It holds what it uses, so that all of that lives until it is done.
 pub(super) enum Command {
-    Dispatch {
-        pipeline: Arc<ComputePipeline>,
-        buffers: SmallVec<[Subbuffer<[u8]>; 8]>,
-        push: Push,
-        groups: [u32; 3],
-    },
+    Dispatch(Box<Launch>),
     Copy {
         from: Subbuffer<[u8]>,
         to: Subbuffer<[u8]>,
@@ -53,6 +48,14 @@ pub(super) enum Command {
     Barrier,
     /// What was copied before can be read by the processor when this is done.
     ToHost,
+}
+
+/// A shader with what it is bound to and told.
+pub(super) struct Launch {
+    pub pipeline: Arc<ComputePipeline>,
+    pub buffers: SmallVec<[Subbuffer<[u8]>; 8]>,
+    pub push: Push,
+    pub groups: [u32; 3],
 }
 
 /// Commands that the device was given.
@@ -192,10 +195,13 @@ impl Stream {
             Fence::new(self.device.clone(), FenceCreateInfo::default()).map_err(|error| driver("submit", error))?;
         let handle = buffer.handle();
         let info = ash::vk::SubmitInfo { command_buffer_count: 1, p_command_buffers: &handle, ..Default::default() };
-        // SAFETY: `with` locks the queue; the pointers are to locals; the command buffer is recorded, is submitted this
-        // once, and lives in `under_way` with all that it uses until its fence, which is new, has been waited for.
         let submit = self.device.fns().v1_0.queue_submit;
-        let outcome = self.queue.with(|_| unsafe { submit(self.queue.handle(), 1, &info, fence.handle()) });
+        let outcome = self.queue.with(|_| {
+            // SAFETY: `with` locks the queue; the pointers are to locals; the command buffer is recorded, is submitted
+            // this once, and lives in `under_way` with all that it uses until its fence, which is new, has been waited
+            // for.
+            unsafe { submit(self.queue.handle(), 1, &info, fence.handle()) }
+        });
         outcome.result().map_err(|error| driver("submit", VulkanError::from(error)))?;
         self.under_way.push_back(Submission { fence, _buffer: buffer, _sets: sets, _commands: commands });
         Ok(())
@@ -212,7 +218,8 @@ impl Stream {
         // SAFETY, for every command: vulkano's checks run. What a command uses lives in `commands`, and that until it is
         // done. A command that may touch what an earlier one touches comes after a barrier, by `Block::hazard`.
         match command {
-            Command::Dispatch { pipeline, buffers, push, groups } => {
+            Command::Dispatch(launch) => {
+                let Launch { pipeline, buffers, push, groups } = &**launch;
                 let layout = pipeline.layout();
                 let set = RawDescriptorSet::new(self.descriptor_sets.clone(), &layout.set_layouts()[0], 0);
                 let set = set.map_err(|error| driver("bind buffers", error))?;
