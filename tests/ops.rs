@@ -59,7 +59,7 @@ fn attention() {
 
 #[test]
 fn conv3d() {
-    hold(&[on_device::conv3d]);
+    hold(&[on_device::conv3d, on_device::conv3d_add]);
 }
 
 #[test]

@@ -41,6 +41,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("linear_add", linear_add),
     ("attention", attention),
     ("conv3d", conv3d),
+    ("conv3d_add", conv3d_add),
     ("rms_norm", rms_norm),
     ("layer_norm", layer_norm),
     ("channel_norm", channel_norm),
@@ -189,31 +190,38 @@ pub fn attention(device: &Device, tell: Tell) {
 
 pub fn conv3d(device: &Device, tell: Tell) {
     for case in cases::CONV3D {
-        let s = &case.sizes;
-        let frame = [s.height, s.width, s.in_channels];
-        let video = |frames, values: &[f32]| tensor(device, &[&[frames], &frame[..]].concat(), values);
-        // Alone, and as a residual branch on top of numbers that are there.
-        let op = |onto: Option<&[f32]>| {
-            let x = video(s.frames, &case.x())?;
-            let tail = (s.tail_frames > 0).then(|| video(s.tail_frames, &case.tail())).transpose()?;
-            let [kt, kh, kw] = s.kernel;
-            let w = weight(&case.w(), &[s.out_channels, s.in_channels, kt, kh, kw])?;
-            let bias = case.bias().map(|bias| tensor(device, &[s.out_channels], &bias)).transpose()?;
-            let params = Conv3dParams { stride: s.stride, pad_front: s.pad_front, pad: s.pad };
-            let out = ops::conv3d(&x, tail.as_ref(), &w, bias.as_ref(), params)?;
-            match onto {
-                Some(onto) => {
-                    let onto = tensor(device, out.dims(), onto)?;
-                    ops::conv3d_add(onto, &x, tail.as_ref(), &w, bias.as_ref(), params)
-                }
-                None => Ok(out),
-            }
-        };
+        tell(judge(case, || convolved(device, case, None), &case.want(), None, case.limit()));
+    }
+}
+
+/// On top of what the convolution itself is.
+pub fn conv3d_add(device: &Device, tell: Tell) {
+    for case in cases::CONV3D {
         let want = case.want();
-        tell(judge(case, || op(None), &want, None, case.limit()));
         let onto: Vec<f32> = want.iter().map(|&x| x as f32).collect();
         let sum: Vec<f64> = want.iter().zip(&onto).map(|(x, &y)| x + f64::from(y)).collect();
-        tell(judge(("added", case), || op(Some(&onto)), &sum, None, case.limit()));
+        tell(judge(case, || convolved(device, case, Some(&onto)), &sum, None, case.limit()));
+    }
+}
+
+/// A case's convolution, or numbers to which it is added.
+fn convolved(device: &Device, case: &cases::Conv3d, onto: Option<&[f32]>) -> Result<Tensor> {
+    let s = &case.sizes;
+    let frame = [s.height, s.width, s.in_channels];
+    let video = |frames, values: &[f32]| tensor(device, &[&[frames], &frame[..]].concat(), values);
+    let x = video(s.frames, &case.x())?;
+    let tail = (s.tail_frames > 0).then(|| video(s.tail_frames, &case.tail())).transpose()?;
+    let [kt, kh, kw] = s.kernel;
+    let w = weight(&case.w(), &[s.out_channels, s.in_channels, kt, kh, kw])?;
+    let bias = case.bias().map(|bias| tensor(device, &[s.out_channels], &bias)).transpose()?;
+    let params = Conv3dParams { stride: s.stride, pad_front: s.pad_front, pad: s.pad };
+    match onto {
+        Some(onto) => {
+            let [frames, height, width] = s.out();
+            let onto = tensor(device, &[frames, height, width, s.out_channels], onto)?;
+            ops::conv3d_add(onto, &x, tail.as_ref(), &w, bias.as_ref(), params)
+        }
+        None => ops::conv3d(&x, tail.as_ref(), &w, bias.as_ref(), params),
     }
 }
 
