@@ -271,7 +271,7 @@ mod tests {
         let pool = Pool::<Block>::new(None);
         let big = pool.take(8 * MB).unwrap();
         pool.give(big);
-        assert_eq!(pool.take(5 * MB).unwrap().bytes(), 32 << 20);
+        assert_eq!(pool.take(5 * MB).unwrap().bytes(), 8 << 20);
         assert_eq!(pool.stats().hits, 1);
         let _small = pool.take(MB).unwrap();
         assert_eq!(pool.stats().hits, 1);
