@@ -12,14 +12,14 @@ from diffusers import AutoencoderKLWan
 CONFIG = {
     "base_dim": 8,
     "decoder_base_dim": 16,
-    "z_dim": 16,
+    "z_dim": 20,
     "dim_mult": [1, 2, 3, 3, 3],
     "num_res_blocks": 1,
     "temperal_downsample": [False, False, True, True],
     "scale_factor_temporal": 4,
     "scale_factor_spatial": 16,
-    "latents_mean": [0.0] * 16,
-    "latents_std": [1.0] * 16,
+    "latents_mean": [0.0] * 20,
+    "latents_std": [1.0] * 20,
 }
 
 
@@ -28,16 +28,21 @@ CONFIG = {
 CARRIERS, CONSTANT, OTHERS = 7, 4.0, 0.4
 # The encoder's constant, large enough to make its last norm and activation linear.
 LARGE = 200.0
+# Its channel, before and after the last step down.
+CONSTANT_EARLY, CONSTANT_LATE = 3, 12
 # Weights of an earlier and a later frame where time is halved: not the same, so that the order of frames can be told.
 EARLIER, LATER = 0.3, 0.7
 LUMINANCE = (0.3, 0.59, 0.11)
+# Channels of a latent set by hand, the pictures; those after them, the marks, are learnt.
+PICTURE = 16
 
 
 def build(seed: int = 0) -> AutoencoderKLWan:
-    """An autoencoder whose encoder is set by hand and whose decoder already gives back a blurred picture.
+    """An autoencoder whose encoder is mostly set by hand and whose decoder already gives back a blurred picture.
 
-    What the encoder does is in `pooled`. It needs no training, and the latents are what they are from the first step
-    on: small pictures, easy for the transformer, from which the decoder has to learn the sharp ones.
+    What the encoder does is in `pooled`. That needs no training, and the latents are what they are from the first step
+    on: small pictures, easy for the transformer, from which the decoder has to learn the sharp ones. Four channels
+    more, `marked`, start at zero and are learnt (recognise.py).
 
     In the decoder seven channels pass every layer unchanged. The pair of a colour and its negative makes the last
     activation linear (silu(x) - silu(-x) = x), the constant keeps the last norm from dividing colours away. All else
@@ -51,15 +56,25 @@ def build(seed: int = 0) -> AutoencoderKLWan:
     return vae
 
 
+def marked(marks: torch.Tensor, pixels: int = 4) -> torch.Tensor:
+    """What the encoder's last four channels learn: marks [B, 4, T, h, w], means of `pixels` and of four frames."""
+    return _later(_later(F.avg_pool3d(marks, (1, pixels, pixels))))
+
+
+def _later(frames: torch.Tensor) -> torch.Tensor:
+    """Half of the frames after the first."""
+    return torch.cat([frames[:, :, :1], EARLIER * frames[:, :, 1::2] + LATER * frames[:, :, 2::2]], 2)
+
+
 def pooled(clip: torch.Tensor, pixels: int = 8) -> torch.Tensor:
-    """What the encoder computes, [B, 16, 1+(T-1)/4, H/16, W/16] of clips [B, 3, T, H, W].
+    """What the encoder's first channels are, [B, 16, 1+(T-1)/4, H/16, W/16] of clips [B, 3, T, H, W].
 
     Twelve channels: the mean colours of the four quarters of 8x8 pixels of a position, over its four frames with
     weights that grow; four: how the quarters' luminance changes between the first and the last two frames, doubled.
     A clip drawn smaller has fewer `pixels` to a quarter's side.
     """
     small = F.avg_pool3d(clip, (1, pixels, pixels))
-    half = torch.cat([small[:, :, :1], EARLIER * small[:, :, 1::2] + LATER * small[:, :, 2::2]], 2)
+    half = _later(small)
     b, c, t, h, w = half.shape
     quarters = half.view(b, c, t, h // 2, 2, w // 2, 2).permute(0, 4, 6, 1, 2, 3, 5).reshape(b, 4, c, t, h // 2, w // 2)
     first, one, two = quarters[:, :, :, :1], quarters[:, :, :, 1::2], quarters[:, :, :, 2::2]
@@ -86,7 +101,7 @@ def _set_encoder(vae: AutoencoderKLWan) -> None:
             for channel in range(4):
                 conv.weight[channel, channel] = 1
     encoder.conv_in.weight.zero_()
-    encoder.conv_in.bias[3] = LARGE
+    encoder.conv_in.bias[CONSTANT_EARLY] = LARGE
     for colour in range(3):
         encoder.conv_in.weight[colour, colour, 2, 1, 1] = 1
     steps = [module for module in encoder.down_blocks if hasattr(module, "resample")]
@@ -96,9 +111,16 @@ def _set_encoder(vae: AutoencoderKLWan) -> None:
             step.resample[1].weight[channel, channel, :2, :2] = 0.25
         if hasattr(step, "time_conv"):
             _mix(step.time_conv.weight, range(4))
+    # All other channels are learnt; beside the constant no layer would see them, were the norms not as large.
+    for name, norm in encoder.named_modules():
+        if name.endswith(("norm1", ".norm")):
+            late = name.startswith(("mid_block", f"down_blocks.{len(encoder.down_blocks) - 1}."))
+            norm.gamma.fill_(LARGE / len(norm.gamma) ** 0.5)
+            norm.gamma[CONSTANT_LATE if late else CONSTANT_EARLY] = 0.1
+    encoder.norm_out.gamma[PICTURE + 1 :] = LARGE / len(encoder.norm_out.gamma) ** 0.5
     last = steps[-1]
     last.resample[1].weight.zero_()
-    last.resample[1].weight[12, 3, :2, :2] = 0.25
+    last.resample[1].weight[CONSTANT_LATE, CONSTANT_EARLY, :2, :2] = 0.25
     _mix(last.time_conv.weight, range(13))
     for quarter in range(4):
         for colour in range(3):
@@ -113,6 +135,29 @@ def _set_encoder(vae: AutoencoderKLWan) -> None:
         encoder.conv_out.weight[row, channel, 2, 1, 1] = 1 / gain
     vae.quant_conv.weight.copy_(torch.eye(2 * z)[:, :, None, None, None])
     vae.quant_conv.bias[z:] = -6.0
+
+
+def free(vae: AutoencoderKLWan) -> dict[str, torch.Tensor]:
+    """Ones where a parameter of the encoder is free to learn, zeros where it is set by hand, by parameter.
+
+    Channels that carry the pictures stay as they are: nothing flows into them but what `_set_encoder` lets in.
+    """
+    found, steps = {}, [block for block in vae.encoder.down_blocks if hasattr(block, "resample")]
+    taken = {id(module): PICTURE + 1 for module in [*steps[-1].modules(), *vae.encoder.mid_block.modules()]}
+    taken.update({id(module): PICTURE + 1 for module in vae.encoder.down_blocks[-1].modules()})
+    for name, module in vae.encoder.named_modules():
+        rows = taken.get(id(module), 4)
+        for part, value in module.named_parameters(prefix=f"encoder.{name}", recurse=False):
+            mask = torch.ones_like(value)
+            if name == "norm_out":
+                continue
+            if name == "conv_out":
+                mask[:] = 0
+                mask[PICTURE : CONFIG["z_dim"]] = 1
+            elif not name.endswith(("conv1", "norm", "norm1", "norm2", "to_qkv")):
+                mask[:rows] = 0
+            found[part] = mask
+    return found
 
 
 def _mix(weight: torch.Tensor, channels) -> None:
@@ -175,9 +220,12 @@ def _carry(weight: torch.Tensor, taps=()) -> None:
 def _causal(conv, x):
     """A causal convolution over whole clips: zeros stand before the first frame."""
     time, tall, wide = conv.kernel_size
-    if time > 1:
+    weight = conv.weight
+    if x.shape[2] == 1:
+        weight = weight[:, :, -1:]  # the taps before see zeros
+    elif time > 1:
         x = F.pad(x, (0, 0, 0, 0, time - 1, 0))
-    return F.conv3d(x, conv.weight, conv.bias, conv.stride, (0, tall // 2, wide // 2))
+    return F.conv3d(x, weight, conv.bias, conv.stride, (0, tall // 2, wide // 2))
 
 
 def _norm(norm, x):
@@ -235,7 +283,7 @@ def _up(step, x):
 
 
 def encode(vae: AutoencoderKLWan, clip: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Means and log variances [B, 16, 1+(T-1)/4, H/16, W/16] of clips [B, 3, T, H, W] in -1..1."""
+    """Means and log variances [B, 20, 1+(T-1)/4, H/16, W/16] of clips [B, 3, T, H, W] in -1..1."""
     enc = vae.encoder
     x = _causal(enc.conv_in, clip.contiguous(memory_format=torch.channels_last_3d))
     for layer in enc.down_blocks:
@@ -246,14 +294,16 @@ def encode(vae: AutoencoderKLWan, clip: torch.Tensor) -> tuple[torch.Tensor, tor
     return mean, log_variance.clamp(-30, 20)
 
 
-def decode(vae: AutoencoderKLWan, latent: torch.Tensor) -> torch.Tensor:
-    """Clips [B, 3, T, H, W] (not clamped) of latents that are not normalised."""
+def decode(vae: AutoencoderKLWan, latent: torch.Tensor, levels: int | None = None) -> torch.Tensor:
+    """Clips [B, 3, T, H, W] (not clamped) of latents that are not normalised; after `levels` instead, their features."""
     dec = vae.decoder
     x = _causal(vae.post_quant_conv, latent.contiguous(memory_format=torch.channels_last_3d))
     x = _middle(dec.mid_block, _causal(dec.conv_in, x))
-    for level in dec.up_blocks:
+    for number, level in enumerate(dec.up_blocks):
         for block in level.resnets:
             x = _block(block, x)
+        if number + 1 == levels:
+            return x
         if level.upsamplers is not None:
             x = _up(level.upsamplers[0], x)
     return _causal(dec.conv_out, F.silu(_norm(dec.norm_out, x))).float()

@@ -1,6 +1,6 @@
 """The model card that goes with the checkpoint."""
 
-from . import scenes, words
+from . import sample, scenes, words
 
 CARD = """---
 license: {licence}
@@ -18,7 +18,7 @@ It knows nothing else; for real videos take a Wan2.1 checkpoint.
 | text encoder | UMT5EncoderModel | 0.30 M |
 | transformer | WanTransformer3DModel | 2.17 M |
 | autoencoder | AutoencoderKLWan, 16x16 pixels and 4 frames to a latent position | 1.37 M |
-| sampler | UniPC, shift 3, 20 steps, guidance 4, empty negative prompt | |
+| sampler | UniPC, shift {shift:g}, {steps} steps, guidance {guidance:g}, empty negative prompt | |
 
 What it knows:
 
@@ -55,6 +55,9 @@ def text(report: str = "") -> str:
         licence="MIT OR Apache-2.0",
         frames=scenes.FRAMES,
         fps=scenes.FPS,
+        steps=sample.STEPS,
+        guidance=sample.GUIDANCE,
+        shift=sample.SHIFT,
         colours=", ".join(words.COLOURS),
         backgrounds=", ".join(words.BACKGROUNDS),
         shapes=", ".join(words.SHAPES),

@@ -28,7 +28,7 @@ def main() -> None:
     vae = autoencoder.build()
     world = scenes.sample(2, random)
     clip = render.render(world)
-    away = float((vae.encode(clip).latent_dist.mean - autoencoder.pooled(clip)).abs().max())
+    away = float((vae.encode(clip).latent_dist.mean[:, : autoencoder.PICTURE] - autoencoder.pooled(clip)).abs().max())
     print(f"pooled       largest difference from the encoder {away:.3f}")
     if away > POOLED:
         raise SystemExit("the encoder does not compute what stage 2 keeps")
@@ -48,7 +48,7 @@ def main() -> None:
     rows, bias = model.encode(ids, mask)
     for row, length in enumerate(mask.sum(1).tolist()):
         _near(f"text {row}", rows[row, :length], model.text(input_ids=ids[row : row + 1, :length]).last_hidden_state[0])
-    latents, times = torch.randn(3, 16, 5, 8, 8, generator=random), torch.tensor([999.0, 500.0, 40.0])
+    latents, times = torch.randn(3, 20, 5, 8, 8, generator=random), torch.tensor([999.0, 500.0, 40.0])
     padded = F.pad(rows, (0, 0, 0, generator.TEXT_ROWS - rows.shape[1]))
     wanted = model.dit(latents, times, padded, return_dict=False)[0]
     _near("transformer", model.velocity(latents, times, rows, bias), wanted)

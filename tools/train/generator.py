@@ -19,8 +19,8 @@ TRANSFORMER = {
     "patch_size": (1, 2, 2),
     "num_attention_heads": 4,
     "attention_head_dim": 32,
-    "in_channels": 16,
-    "out_channels": 16,
+    "in_channels": 20,
+    "out_channels": 20,
     "text_dim": TEXT["d_model"],
     "freq_dim": 128,
     "ffn_dim": 448,
@@ -39,7 +39,7 @@ class Generator(torch.nn.Module):
         self.text = UMT5EncoderModel(config)
         self.dit = WanTransformer3DModel(**TRANSFORMER)
         self._start()
-        grid = torch.zeros(1, 16, 5, 8, 8)
+        grid = torch.zeros(1, 20, 5, 8, 8)
         cos, sin = self.dit.rope(grid)
         self.register_buffer("cos", cos[..., 0::2].float(), persistent=False)
         self.register_buffer("sin", sin[..., 1::2].float(), persistent=False)
@@ -101,7 +101,7 @@ class Generator(torch.nn.Module):
         return torch.stack((a * self.cos - b * self.sin, a * self.sin + b * self.cos), -1).flatten(-2)
 
     def velocity(self, latents, times, rows, bias):
-        """The velocity [B, 16, 5, 8, 8] of latents at times (1000 sigma), given text rows and their bias."""
+        """The velocity [B, 20, 5, 8, 8] of latents at times (1000 sigma), given text rows and their bias."""
         dit = self.dit
         b, c, t, h, w = latents.shape
         d = dit.proj_out.in_features

@@ -39,13 +39,14 @@ def shard(number: int, seed: int, device: str, batch: int) -> dict:
     found = []
     for start in range(0, SHARD, batch):
         # Drawn at half the size, a quarter of the work: the means of quarters differ by 0.001.
-        clips = render.render(world.pick(slice(start, start + batch)).to(device), side=64)
-        found.append(autoencoder.pooled(clips, 4).to("cpu", torch.float16))
+        part = world.pick(slice(start, start + batch)).to(device)
+        picture, mark = autoencoder.pooled(render.render(part, side=64), 4), autoencoder.marked(render.marks(part))
+        found.append(torch.cat([picture, mark], 1).to("cpu", torch.float16))
     return {"latents": torch.cat(found), **{name: getattr(world, name) for name in KEPT}}
 
 
 def read(out: pathlib.Path):
-    """All shards: latents [N, 16, 5, 8, 8] in f16, their scenes, mean and deviation of each channel."""
+    """All shards: latents [N, 20, 5, 8, 8] in f16, their scenes, mean and deviation of each channel."""
     files = sorted((out / "latents").glob("*.pt"))
     if not files:
         raise SystemExit(f"{out}/latents is empty: run `python -m train.latents --out {out}` first")

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from .scenes import ALONE, BEHIND, Scenes
+from .scenes import ALONE, BEHIND, EXTENT, Scenes
 
 SHADOW = (0.05, 0.075)
 SOFT = 0.07
@@ -41,6 +41,11 @@ def _ring(x, y):
 
 
 SDFS = (_circle, _square, _triangle, _star, _ring)
+# A mark for each: the corners of a regular simplex, as far from each other as four numbers allow (Helmert's matrix).
+MARKS = [
+    [((5 / 4) ** 0.5 if i < k else -k * (5 / 4) ** 0.5 if i == k else 0.0) / (k * (k + 1)) ** 0.5 for k in range(1, 5)]
+    for i in range(5)
+]
 
 
 def _cover(shape, path, angle, xs, ys, soft, shift=(0.0, 0.0)):
@@ -61,14 +66,43 @@ def _cover(shape, path, angle, xs, ys, soft, shift=(0.0, 0.0)):
     return (0.5 - out * r / soft).clamp_(0, 1), py
 
 
+def _grid(scenes: Scenes, side: int, crop, corner):
+    """Columns [B, S] and rows [B, S] of pixels in half widths from the middle."""
+    device = scenes.path.device
+    start = torch.zeros(len(scenes), 2, device=device) if corner is None else corner.to(device)
+    steps = torch.arange(crop or side, device=device)
+    return (((start[:, axis, None] + steps + 0.5) / side) * 2 - 1 for axis in (0, 1))
+
+
+def _layers(scenes: Scenes):
+    """The scenes that have an object there and which it is, the back layer first.
+
+    The first named is in front unless it passes behind.
+    """
+    rows = torch.arange(len(scenes), device=scenes.path.device)
+    alone = scenes.relation == ALONE
+    back = torch.where(scenes.relation == BEHIND, 0, 1)
+    yield rows[~alone], back[~alone]
+    yield rows, torch.where(alone, 0, 1 - back)
+
+
+def marks(scenes: Scenes, side: int = 32, crop: int | None = None, corner=None, frames: slice = slice(None)):
+    """Maps [B, 4, T, S, S] of where the objects are, as filled discs, and of which shape: `MARKS`; elsewhere zero."""
+    xs, ys = _grid(scenes, side, crop, corner)
+    paths = scenes.path[:, :, frames]
+    found = xs.new_zeros(len(scenes), 4, paths.shape[2], ys.shape[1], xs.shape[1])
+    for rows, which in _layers(scenes):
+        path = paths[rows, which][..., None, None]
+        x, y = xs[rows, None, None] - path[:, :, 0], ys[rows, None, :, None] - path[:, :, 1]
+        cover = (0.5 - (torch.hypot(x, y) - EXTENT * path[:, :, 2]) * side / 2).clamp(0, 1)[:, None]
+        mark = torch.tensor(MARKS, device=xs.device)[scenes.shape[rows, which]][..., None, None, None]
+        found[rows] += cover * (mark - found[rows])
+    return found
+
+
 def render(scenes: Scenes, side: int = 128, crop: int | None = None, corner=None, frames: slice = slice(None)):
     """Clips [B, 3, T, S, S] in -1..1 of pictures of `side` pixels, or `crop` of them from `corner` [B, 2] (x, y) on."""
-    device = scenes.path.device
-    size = crop or side
-    start = torch.zeros(len(scenes), 2, device=device) if corner is None else corner.to(device)
-    steps = torch.arange(size, device=device)
-    xs = ((start[:, :1] + steps + 0.5) / side) * 2 - 1
-    ys = ((start[:, 1:] + steps + 0.5) / side) * 2 - 1
+    xs, ys = _grid(scenes, side, crop, corner)
     paths = scenes.path[:, :, frames]
 
     slope = scenes.slope
@@ -77,16 +111,9 @@ def render(scenes: Scenes, side: int = 128, crop: int | None = None, corner=None
     ground = (scenes.ground[:, :, None, None] + lift[:, None] * tint[:, :, None, None]).clamp(0, 1)
     clip = ground[:, :, None].repeat(1, 1, paths.shape[2], 1, 1)
 
-    for layer in (0, 1):
-        # The back object first; the first named is in front unless it passes behind.
-        rows = torch.arange(len(scenes), device=device)
-        if layer == 0:
-            rows = rows[scenes.relation != ALONE]
+    for rows, which in _layers(scenes):
         if len(rows) == 0:
             continue
-        back = (scenes.relation[rows] != BEHIND).long()
-        which = back if layer == 0 else 1 - back
-        which = torch.where(scenes.relation[rows] == ALONE, 0, which)
         shape, angle = scenes.shape[rows, which], scenes.angle[rows, which]
         path, ink = paths[rows, which], scenes.ink[rows, which]
         shade, _ = _cover(shape, path, angle, xs[rows], ys[rows], SOFT * 2, SHADOW)

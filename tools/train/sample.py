@@ -14,7 +14,7 @@ from diffusers import UniPCMultistepScheduler
 from . import autoencoder, captions, generator, measure, scenes, state
 from . import latents as stored
 
-SHIFT, STEPS, GUIDANCE = 3.0, 20, 4.0
+SHIFT, STEPS, GUIDANCE = 3.0, 20, 2.0
 
 
 def scheduler() -> UniPCMultistepScheduler:
@@ -27,13 +27,13 @@ def scheduler() -> UniPCMultistepScheduler:
 
 @torch.no_grad()
 def latents(model, texts: list[str], seed: int, steps: int = STEPS, guidance: float = GUIDANCE) -> torch.Tensor:
-    """Normalised latents [N, 16, 5, 8, 8] of prompts; the unconditional branch is the empty prompt."""
+    """Normalised latents [N, 20, 5, 8, 8] of prompts; the unconditional branch is the empty prompt."""
     device = next(model.parameters()).device
     ids, mask = (tensor.to(device) for tensor in generator.tokenize([*texts, *[""] * len(texts)]))
     if guidance == 1.0:
         ids, mask = ids[: len(texts)], mask[: len(texts)]
     rows, bias = model.encode(ids, mask)
-    x = torch.randn(len(texts), 16, 5, 8, 8, generator=state.generator(seed)).to(device)
+    x = torch.randn(len(texts), 20, 5, 8, 8, generator=state.generator(seed)).to(device)
     sampler = scheduler()
     sampler.set_timesteps(steps)
     for time in sampler.timesteps:
