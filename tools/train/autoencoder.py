@@ -95,22 +95,22 @@ def _set_encoder(vae: AutoencoderKLWan) -> None:
         if not isinstance(conv, (torch.nn.Conv3d, torch.nn.Conv2d)):
             continue
         if name.endswith(("conv2", "proj")):
-            conv.weight.zero_()
+            conv.weight[: _taken(name)] = 0
         if name.endswith("conv_shortcut"):
-            conv.weight.zero_()
+            conv.weight[:4] = 0
             for channel in range(4):
                 conv.weight[channel, channel] = 1
-    encoder.conv_in.weight.zero_()
+    encoder.conv_in.weight[: CONSTANT_EARLY + 1] = 0
     encoder.conv_in.bias[CONSTANT_EARLY] = LARGE
     for colour in range(3):
         encoder.conv_in.weight[colour, colour, 2, 1, 1] = 1
     steps = [module for module in encoder.down_blocks if hasattr(module, "resample")]
     for step in steps:
-        step.resample[1].weight.zero_()
-        for channel in range(4):
+        step.resample[1].weight[: CONSTANT_EARLY + 1] = 0
+        for channel in range(CONSTANT_EARLY + 1):
             step.resample[1].weight[channel, channel, :2, :2] = 0.25
         if hasattr(step, "time_conv"):
-            _mix(step.time_conv.weight, range(4))
+            _mix(step.time_conv.weight, range(4), range(4))
     # All other channels are learnt; beside the constant no layer would see them, were the norms not as large.
     for name, norm in encoder.named_modules():
         if name.endswith(("norm1", ".norm")):
@@ -119,15 +119,20 @@ def _set_encoder(vae: AutoencoderKLWan) -> None:
             norm.gamma[CONSTANT_LATE if late else CONSTANT_EARLY] = 0.1
     encoder.norm_out.gamma[PICTURE + 1 :] = LARGE / len(encoder.norm_out.gamma) ** 0.5
     last = steps[-1]
-    last.resample[1].weight.zero_()
+    last.resample[1].weight[: PICTURE + 1] = 0
     last.resample[1].weight[CONSTANT_LATE, CONSTANT_EARLY, :2, :2] = 0.25
-    _mix(last.time_conv.weight, range(13))
+    _mix(last.time_conv.weight, range(PICTURE + 1), range(13))
     for quarter in range(4):
         for colour in range(3):
             source = 3 * quarter + colour
             last.resample[1].weight[source, colour, quarter // 2, quarter % 2] = 1
             last.time_conv.weight[13 + quarter, source, 1] = -2 * LUMINANCE[colour]
             last.time_conv.weight[13 + quarter, source, 2] = 2 * LUMINANCE[colour]
+    for name, conv in encoder.named_modules():
+        # The constant stays out of the channels that are learnt; norms and biases see to those.
+        if name.endswith(("conv_shortcut", "resample.1", "time_conv")) and hasattr(conv, "weight"):
+            constant = CONSTANT_LATE if conv is last.time_conv else CONSTANT_EARLY
+            conv.weight[_taken(name) :, constant] = 0
     # Around zero the activation halves; the norm scales by the root of the channels over the constant.
     encoder.conv_out.weight.zero_()
     gain = 0.5 * encoder.conv_out.in_channels ** 0.5 / LARGE
@@ -137,16 +142,20 @@ def _set_encoder(vae: AutoencoderKLWan) -> None:
     vae.quant_conv.bias[z:] = -6.0
 
 
+def _taken(name: str) -> int:
+    """How many channels of a layer of the encoder, the first ones, carry pictures and the constant."""
+    last = 2 * len(CONFIG["dim_mult"]) - 3
+    late = name.startswith(("mid_block", f"down_blocks.{last}.", f"down_blocks.{last + 1}."))
+    return PICTURE + 1 if late else CONSTANT_EARLY + 1
+
+
 def free(vae: AutoencoderKLWan) -> dict[str, torch.Tensor]:
     """Ones where a parameter of the encoder is free to learn, zeros where it is set by hand, by parameter.
 
     Channels that carry the pictures stay as they are: nothing flows into them but what `_set_encoder` lets in.
     """
-    found, steps = {}, [block for block in vae.encoder.down_blocks if hasattr(block, "resample")]
-    taken = {id(module): PICTURE + 1 for module in [*steps[-1].modules(), *vae.encoder.mid_block.modules()]}
-    taken.update({id(module): PICTURE + 1 for module in vae.encoder.down_blocks[-1].modules()})
+    found = {}
     for name, module in vae.encoder.named_modules():
-        rows = taken.get(id(module), 4)
         for part, value in module.named_parameters(prefix=f"encoder.{name}", recurse=False):
             mask = torch.ones_like(value)
             if name == "norm_out":
@@ -155,14 +164,14 @@ def free(vae: AutoencoderKLWan) -> dict[str, torch.Tensor]:
                 mask[:] = 0
                 mask[PICTURE : CONFIG["z_dim"]] = 1
             elif not name.endswith(("conv1", "norm", "norm1", "norm2", "to_qkv")):
-                mask[:rows] = 0
+                mask[: _taken(name)] = 0
             found[part] = mask
     return found
 
 
-def _mix(weight: torch.Tensor, channels) -> None:
-    """A step over time that weighs the earlier and the later frame."""
-    weight.zero_()
+def _mix(weight: torch.Tensor, rows, channels) -> None:
+    """Makes of `rows` a step over time that weighs the earlier and the later frame, of those of `channels` itself."""
+    weight[list(rows)] = 0
     for channel in channels:
         weight[channel, channel, 1], weight[channel, channel, 2] = EARLIER, LATER
 
