@@ -73,9 +73,8 @@ impl Bench<'_> {
     fn measure(&self, case: &Case, storage: Storage, bytes: u64) -> Result<std::result::Result<Measured, Skipped>> {
         let late = |seconds: f64| {
             let why = format!(
-                "{} runs of {} do not fit into {} s; --time {:.0} would do",
+                "{} runs do not fit into {} s; --time {:.0} would do",
                 SAMPLES[0] + BEFORE,
-                crate::show::seconds(seconds),
                 self.seconds,
                 (seconds * (SAMPLES[0] + BEFORE) as f64 * 1.1).ceil()
             );

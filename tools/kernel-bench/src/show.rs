@@ -54,8 +54,21 @@ pub fn results(results: &Results, format: Format) -> String {
 }
 
 /// The columns of a table.
-pub const COLUMNS: [&str; 12] =
-    ["op", "shape", "weights", "median", "p95", "MAD", "TFLOP/s", "GB/s", "FLOP/byte", "of peak", "hot", "error"];
+pub const COLUMNS: [&str; 13] = [
+    "op",
+    "shape",
+    "weights",
+    "median",
+    "p95",
+    "MAD",
+    "threads",
+    "TFLOP/s",
+    "GB/s",
+    "FLOP/byte",
+    "of peak",
+    "hot",
+    "error",
+];
 
 fn tables(results: &Results, layout: fn(&[Vec<String>]) -> String) -> String {
     let mut text = String::new();
@@ -85,7 +98,7 @@ pub fn heading(device: &DeviceResults) -> String {
     let info = &device.device;
     let mut parts = vec![format!("{}: {}", info.id, info.name)];
     parts.extend(info.level.clone());
-    parts.extend(info.threads.map(|threads| format!("{threads} threads")));
+    parts.extend(info.threads.map(|threads| format!("{threads} thread{}", if threads == 1 { "" } else { "s" })));
     parts.extend((info.kind == "software").then(|| "a software driver".to_owned()));
     parts.extend(info.driver.clone());
     parts.extend(info.api.as_ref().map(|api| format!("Vulkan {api}")));
@@ -128,6 +141,7 @@ fn line(row: &Row, measured: &Measured) -> Vec<String> {
         seconds(cold.median),
         seconds(cold.p95),
         format!("{:.1} %", 100.0 * cold.noise()),
+        measured.cold.thread.as_ref().map(|thread| seconds(thread.summary.median)).unwrap_or_default(),
         if row.flop > 0 { format!("{:.3}", measured.tflops) } else { String::new() },
         format!("{:.1}", measured.gbs),
         format!("{:.1}", row.flop_per_byte),

@@ -90,7 +90,7 @@ const QUICK: &[Case] = &[
     // The VAE's attention and shortcut.
     Case::linear(1024, 384, 384),
     Case::linear(2048, 192, 384),
-    // The bundled checkpoint.
+    // The bundled checkpoint: 80 tokens in two branches.
     Case::linear(160, 128, 128),
     Case::linear(160, 128, 448),
     Case::linear(160, 448, 128),
@@ -109,10 +109,13 @@ const QUICK: &[Case] = &[
     Case::conv3d([4, 64, 64], [192, 96], SPACE),
     Case::conv3d([4, 128, 128], [96, 96], ALL),
     Case::conv3d([4, 64, 64], [96, 3], ALL),
+    // The bundled checkpoint's VAE.
     Case::conv3d([1, 8, 8], [48, 48], ALL),
-    Case::conv3d([2, 32, 32], [48, 48], ALL),
+    Case::conv3d([2, 16, 16], [48, 48], ALL),
+    Case::conv3d([4, 32, 32], [48, 48], ALL),
+    Case::conv3d([4, 64, 64], [48, 24], SPACE),
     Case::conv3d([4, 64, 64], [32, 32], ALL),
-    Case::conv3d([4, 64, 64], [32, 16], SPACE),
+    Case::conv3d([4, 128, 128], [32, 16], SPACE),
     Case::conv3d([4, 128, 128], [16, 16], ALL),
     Case::conv3d([4, 128, 128], [16, 3], ALL),
     Case::norm(N::LayerNorm, 1536, 1536),

@@ -66,7 +66,7 @@ impl Log {
 const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 340.0;
 /// Where the axes are: left, right, top, bottom.
-const FRAME: [f64; 4] = [70.0, 468.0, 12.0, 296.0];
+const FRAME: [f64; 4] = [60.0, 456.0, 12.0, 296.0];
 
 fn measured(device: &DeviceResults) -> impl Iterator<Item = (&Row, &Measured)> {
     device.rows.iter().filter_map(|row| Some((row, row.measured.as_ref()?)))
@@ -110,7 +110,6 @@ pub fn roofline(device: &DeviceResults) -> String {
         text(&mut svg, "end", FRAME[0] - 6.0, y.place(tick) + 4.0, &scaled(tick));
     }
     text(&mut svg, "middle", (FRAME[0] + FRAME[1]) / 2.0, HEIGHT - 8.0, "FLOP for each byte");
-    text(&mut svg, "start", 4.0, FRAME[2] + 18.0, "FLOP/s");
     roof(&mut svg, device, &x, &y);
     for (row, measured) in points {
         let title = format!(
@@ -155,7 +154,7 @@ pub fn shares(device: &DeviceResults) -> String {
         .collect();
     let most = all.iter().map(|(_, share, _)| *share).fold(1.0, f64::max);
     let most = (most * 4.0).ceil() / 4.0;
-    let [left, right] = [94.0, 462.0];
+    let [left, right] = [94.0, 452.0];
     let place = |share: f64| left + (right - left) * share / most;
     let bottom = 12.0 + EACH * Op::ALL.len() as f64;
     let mut svg = open("Share of the measured peak of each row, by op", bottom + 40.0);

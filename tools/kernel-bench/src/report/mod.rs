@@ -50,7 +50,7 @@ fn section(file: &Results, device: &DeviceResults) -> String {
         escaped(&show::heading(device)),
         escaped(&show::peak(&device.peak)),
         list(notes),
-        figure("Roofline: speed over arithmetic for each byte", &chart::roofline(device)),
+        figure("Roofline: FLOP a second over FLOP for each byte", &chart::roofline(device)),
         figure("Share of the measured peak", &chart::shares(device)),
         table(&show::table(device), 2),
         escaped(&file.suite_name()),
@@ -92,18 +92,18 @@ fn beside(devices: &[(&Results, &DeviceResults)]) -> String {
     let mut header = vec!["op".to_owned(), "shape".to_owned()];
     header.extend(alike.iter().map(|device| device.device.name.clone()));
     let mut rows = vec![header];
-    for row in &base.rows {
+    let known = |row: &&Row| alike.iter().any(|device| time(device, row).is_some());
+    for row in base.rows.iter().filter(known) {
         let mut cells = vec![row.case.kernel().to_owned(), row.case.sizes()];
-        cells.extend(alike.iter().map(|device| time(device, row)));
+        cells.extend(alike.iter().map(|device| time(device, row).unwrap_or_else(|| "–".into())));
         rows.push(cells);
     }
     format!("<section>\n<h2>Side by side, suite {}</h2>\n{}</section>\n", escaped(&first.suite_name()), table(&rows, 2))
 }
 
-fn time(device: &DeviceResults, row: &Row) -> String {
+fn time(device: &DeviceResults, row: &Row) -> Option<String> {
     let found = device.rows.iter().find(|other| other.joins(row));
-    let measured = found.and_then(|row| row.measured.as_ref());
-    measured.map_or("–".into(), |measured| show::seconds(measured.cold.summary.median))
+    found?.measured.as_ref().map(|measured| show::seconds(measured.cold.summary.median))
 }
 
 #[cfg(test)]
