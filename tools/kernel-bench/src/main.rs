@@ -111,7 +111,7 @@ fn estimated(flags: &Estimate) -> Result<()> {
         Some(path) => Results::read(path)?,
         None => {
             let (suite, precision, devices) = (Suite::Quick, vec![Storage::Bf16], flags.place.devices.clone());
-            with_progress(&Options { devices, suite, ops: Vec::new(), precision, seconds: 3.0 }, threads(&flags.place))?
+            with_progress(&Options { devices, suite, ops: Vec::new(), precision, seconds: 4.0 }, threads(&flags.place))?
         }
     };
     for device in &results.devices {

@@ -117,7 +117,7 @@ impl Bench<'_> {
             gbs: bytes / seconds / 1e9,
             limit: bound.map(|(_, limit)| limit),
             share: bound.map(|(least, _)| least / seconds),
-            thread_share: thread_bound.map(|((least, _), thread)| least / thread.summary.median),
+            thread_share: thread_bound.map(|(least, thread)| least / thread.summary.median),
             cold,
             hot,
             error,

@@ -22,8 +22,8 @@ const COPIED: usize = 1 << 24;
 /// Those of ops.
 pub fn measure(device: &Device, cache: u64) -> Result<Peak> {
     let (flops, thread_flops) = arithmetic(device)?;
-    let (bytes, thread_bytes) = if device.is_gpu() { (copies(device, cache)?, None) } else { copy(cache)? };
-    Ok(Peak { flops: Some(flops), thread_flops, bytes, thread_bytes })
+    let bytes = if device.is_gpu() { copies(device, cache)? } else { copy(cache)? };
+    Ok(Peak { flops: Some(flops), thread_flops, bytes })
 }
 
 /// The best rate of an amount in each attempt, by the clock and by the time that threads ran; a GPU's own clock is the one
@@ -64,18 +64,19 @@ fn arithmetic(device: &Device) -> Result<(f64, Option<f64>)> {
 }
 
 /// A copy by every thread of the pool at once, as ops use it.
-fn copy(cache: u64) -> Result<(f64, Option<f64>)> {
+fn copy(cache: u64) -> Result<f64> {
     let (numbers, threads) = (COPIED.max(cache as usize), rayon::current_num_threads());
     let from = random::normal(1, 1 << 16, 1.0).repeat(numbers >> 16);
     let mut to = from.clone();
     // Enough pieces to share out evenly.
     let piece = from.len().div_ceil(4 * threads).max(1);
-    best(&Device::cpu()?, || {
+    let (rate, _) = best(&Device::cpu()?, || {
         let pieces = to.par_chunks_mut(piece).zip(from.par_chunks(piece));
         pieces.for_each(|(to, from)| to.copy_from_slice(std::hint::black_box(from)));
         std::hint::black_box(&mut to);
         Ok((8 * from.len()) as f64)
-    })
+    })?;
+    Ok(rate)
 }
 
 /// Copies within a GPU.

@@ -107,30 +107,26 @@ pub struct Peak {
     pub thread_flops: Option<f64>,
     /// Bytes a second that a copy reads and writes, past all caches.
     pub bytes: f64,
-    /// The same for each second that a thread ran.
-    pub thread_bytes: Option<f64>,
 }
 
 impl Peak {
     /// Seconds that nothing can stay below, and what sets them; `None` where the rate is not known.
     pub fn bound(&self, flop: f64, bytes: f64) -> Option<(f64, Limit)> {
-        limit(flop, bytes, self.flops, self.bytes)
+        // Work that takes this many operations on a byte is no question of memory, on any device.
+        const SURELY_COMPUTE: f64 = 20.0;
+        let memory = bytes / self.bytes;
+        match self.flops {
+            Some(flops) if flop / flops > memory => Some((flop / flops, Limit::Compute)),
+            None if flop > SURELY_COMPUTE * bytes => None,
+            _ => Some((memory, Limit::Memory)),
+        }
     }
 
-    /// The same in seconds that threads run, added up.
-    pub fn thread_bound(&self, flop: f64, bytes: f64) -> Option<(f64, Limit)> {
-        limit(flop, bytes, self.thread_flops, self.thread_bytes?)
-    }
-}
-
-fn limit(flop: f64, bytes: f64, flops: Option<f64>, rate: f64) -> Option<(f64, Limit)> {
-    // Work that takes this many operations on a byte is no question of memory, on any device.
-    const SURELY_COMPUTE: f64 = 20.0;
-    let memory = bytes / rate;
-    match flops {
-        Some(flops) if flop / flops > memory => Some((flop / flops, Limit::Compute)),
-        None if flop > SURELY_COMPUTE * bytes => None,
-        _ => Some((memory, Limit::Memory)),
+    /// Seconds of threads that arithmetic takes at least, where that is the limit: memory is shared among threads, so that
+    /// time of one of them says nothing of it.
+    pub fn thread_bound(&self, flop: f64, bytes: f64) -> Option<f64> {
+        let computes = self.bound(flop, bytes).is_some_and(|(_, limit)| limit == Limit::Compute);
+        self.thread_flops.filter(|_| computes).map(|flops| flop / flops)
     }
 }
 
@@ -250,7 +246,7 @@ pub struct Measured {
     pub limit: Option<Limit>,
     /// The least time that the measured peak allows as a share of the time it took.
     pub share: Option<f64>,
-    /// The same of the time that threads ran.
+    /// The same of the time that threads ran, where arithmetic is the limit.
     pub thread_share: Option<f64>,
     /// How right the result was.
     pub error: ErrorFigures,
@@ -395,10 +391,10 @@ mod tests {
 
     #[test]
     fn the_bound_is_the_higher_of_two() {
-        let peak = Peak { flops: Some(100.0), thread_flops: None, bytes: 10.0, thread_bytes: None };
+        let peak = Peak { flops: Some(100.0), thread_flops: Some(50.0), bytes: 10.0 };
         assert_eq!(peak.bound(1000.0, 10.0), Some((10.0, Limit::Compute)));
         assert_eq!(peak.bound(100.0, 100.0), Some((10.0, Limit::Memory)));
-        assert_eq!(peak.thread_bound(1.0, 1.0), None);
+        assert_eq!((peak.thread_bound(1000.0, 10.0), peak.thread_bound(100.0, 100.0)), (Some(20.0), None));
         let unknown = Peak { flops: None, ..peak };
         assert_eq!(unknown.bound(1000.0, 10.0), None);
         assert_eq!(unknown.bound(10.0, 10.0), Some((1.0, Limit::Memory)));

@@ -110,11 +110,8 @@ pub fn peak(peak: &Peak) -> String {
     let flops = peak.flops.map_or("arithmetic not measured".into(), |flops| {
         format!("{} FLOP/s of multiply-add in registers (f32)", rate(flops))
     });
-    let mut text = format!("{flops}, {}B/s copied", rate(peak.bytes));
-    if let (Some(flops), Some(bytes)) = (peak.thread_flops, peak.thread_bytes) {
-        text.push_str(&format!("; a thread's second: {} FLOP, {}B", rate(flops), rate(bytes)));
-    }
-    text
+    let thread = peak.thread_flops.map(|flops| format!(" ({} FLOP for each second of a thread)", rate(flops)));
+    format!("{flops}{}, {}B/s copied", thread.unwrap_or_default(), rate(peak.bytes))
 }
 
 /// The rows of a device that were measured, with a heading.

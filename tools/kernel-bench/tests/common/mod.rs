@@ -86,7 +86,7 @@ pub fn results(seed: u64, slow: Option<(usize, f64)>) -> Results {
         threads: Some(2),
         cache: 32 << 20,
     };
-    let peak = Peak { flops: Some(2e11), thread_flops: Some(1e11), bytes: 2e10, thread_bytes: Some(1e10) };
+    let peak = Peak { flops: Some(2e11), thread_flops: Some(1e11), bytes: 2e10 };
     let warnings = vec!["a test".into()];
     Results {
         schema: SCHEMA,
