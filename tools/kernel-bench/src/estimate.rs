@@ -29,9 +29,7 @@ pub struct Estimated {
 /// [`Error::Request`] if the model cannot make the clip, or an op that it needs was not measured.
 pub fn estimate(sizes: &Sizes, clip: &Clip, device: &DeviceResults) -> Result<Vec<Estimated>> {
     let work = sizes.work(clip)?;
-    // A model that a cache holds as a whole finds its operands there.
-    let hot = (sizes.weights() as u64) < device.device.cache / 2;
-    let speeds = Speeds { rows: measured(device), hot };
+    let speeds = Speeds { rows: measured(device) };
     let mut parts = Vec::new();
     for part in Part::ALL {
         let [once, step] = [&work.once, &work.step].map(|pieces| Sum::of(pieces, part, &speeds, &device.peak));
@@ -81,7 +79,6 @@ const STORED: usize = 2;
 /// Speeds of a device, known at some shapes.
 struct Speeds<'a> {
     rows: Vec<(&'a Row, &'a Measured)>,
-    hot: bool,
 }
 
 impl Speeds<'_> {
@@ -91,8 +88,8 @@ impl Speeds<'_> {
         const NEAR: f64 = 0.02;
         let (mut weights, mut sum) = (0.0, 0.0);
         for (row, measured) in self.rows.iter().filter(|(row, _)| row.case.op() == case.op()) {
-            let hot = measured.hot.as_ref().filter(|_| self.hot);
-            let seconds = hot.unwrap_or(&measured.cold).summary.median;
+            // Between two uses of an operand a model goes through all of its layers: none is in a cache.
+            let seconds = measured.cold.summary.median;
             let weight = (distance(&row.case, case) + NEAR).powi(-2);
             sum += weight * (amount(&row.case) / seconds).ln();
             weights += weight;
