@@ -191,6 +191,18 @@ impl Device {
         }
     }
 
+    /// Does `work`, waits until a GPU is done with it, and tells the seconds that took by the GPU's own clock: from the
+    /// begin of the first command to the end of the last. `None` for a processor, and for a GPU without a clock.
+    ///
+    /// # Errors
+    /// Those of `work`; [`Error::Device`] if the GPU was lost.
+    pub fn timed(&self, work: impl FnOnce() -> Result<()>) -> Result<Option<f64>> {
+        match self {
+            Self::Cpu(_) => work().map(|()| None),
+            Self::Vulkan(vulkan) => vulkan.timed(work),
+        }
+    }
+
     /// Where a device that only counts adds up the bytes of matrices, which it does not read.
     pub(crate) fn counted_weights(&self) -> Option<Arc<AtomicU64>> {
         match self {

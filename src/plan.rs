@@ -203,6 +203,17 @@ impl<'a> Count<'a> {
     }
 }
 
+/// Multiplies and adds in F32 registers and tells how many floating-point operations that were: divided by the time until
+/// [`Device::wait`] returns, the speed that no op exceeds. `rounds` make it longer; on a processor every thread of the
+/// caller's rayon pool does its part.
+///
+/// # Errors
+/// [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::Cancelled`](crate::Error::Cancelled),
+/// [`Error::Device`](crate::Error::Device).
+pub fn multiply_add(device: &Device, rounds: usize) -> Result<u64> {
+    ops::multiply_add(device, rounds)
+}
+
 /// What a machine does in a second, by the kind of its [`Work`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Probe {

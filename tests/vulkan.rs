@@ -178,3 +178,30 @@ fn a_gpu_that_is_not_there_is_an_error_with_a_remedy() {
     let error = Device::vulkan(99, DeviceOptions::default()).unwrap_err();
     assert!(matches!(error, Error::Device { .. }), "{error}");
 }
+
+#[test]
+fn a_gpu_tells_by_its_own_clock_how_long_it_worked() {
+    for device in gpu::devices() {
+        let x = filled(device, 1 << 20, 1.0);
+        let start = std::time::Instant::now();
+        let took = |times: usize| {
+            let work = || (0..times).try_for_each(|_| ops::add(x.clone(), &x).map(drop));
+            device.timed(work).unwrap()
+        };
+        // Clocks are not promised; software drivers have one as well.
+        let (Some(few), Some(many)) = (took(2), took(200)) else { continue };
+        assert!(few > 0.0 && many > 2.0 * few, "{device:?}: {few} s, {many} s");
+        assert!(few + many <= start.elapsed().as_secs_f64(), "{device:?}");
+    }
+}
+
+#[test]
+fn registers_are_multiplied_as_often_as_is_said() {
+    for device in gpu::devices() {
+        let before = device.work().linear;
+        let once = zoetrope::plan::multiply_add(device, 1).unwrap();
+        assert_eq!(zoetrope::plan::multiply_add(device, 3).unwrap(), 3 * once);
+        device.wait().unwrap();
+        assert_eq!(device.work().linear - before, 4 * once);
+    }
+}

@@ -19,6 +19,7 @@ mod linear;
 mod modulate;
 mod norm;
 mod patch;
+mod probe;
 mod rope;
 mod upsample;
 
@@ -36,6 +37,8 @@ pub use patch::{patchify, unpatchify};
 pub use rope::rope;
 pub use upsample::upsample_nearest;
 pub use zoetrope_kernels::Activation;
+
+pub(crate) use probe::multiply_add;
 
 use crate::dtype::DType;
 use crate::error::{DeviceFault, Error, Result};

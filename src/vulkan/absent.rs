@@ -65,6 +65,10 @@ impl Vulkan {
         match self.0 {}
     }
 
+    pub(crate) fn timed(&self, _: impl FnOnce() -> Result<()>) -> Result<Option<f64>> {
+        match self.0 {}
+    }
+
     pub(crate) fn take(&self, _: usize) -> Result<Block> {
         match self.0 {}
     }

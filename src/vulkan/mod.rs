@@ -26,6 +26,8 @@ mod staging;
 #[allow(unsafe_code, reason = "commands are recorded and submitted here; every block says what upholds it")]
 mod stream;
 #[cfg(feature = "vulkan")]
+mod timing;
+#[cfg(feature = "vulkan")]
 mod transfer;
 
 #[cfg(not(feature = "vulkan"))]

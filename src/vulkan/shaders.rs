@@ -43,6 +43,7 @@ shaders! {
     MODULATE = "modulate", 3;
     NORM = "norm", 4;
     PATCH = "patch", 2;
+    PROBE = "probe", 1;
     ROPE = "rope", 3;
     UPSAMPLE = "upsample", 2;
 }

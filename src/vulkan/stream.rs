@@ -18,11 +18,13 @@ use vulkano::descriptor_set::allocator::StandardDescriptorSetAllocator;
 use vulkano::descriptor_set::sys::RawDescriptorSet;
 use vulkano::device::{Device, Queue};
 use vulkano::pipeline::{ComputePipeline, Pipeline, PipelineBindPoint};
+use vulkano::query::QueryPool;
 use vulkano::sync::fence::{Fence, FenceCreateInfo};
-use vulkano::sync::{AccessFlags, DependencyInfo, MemoryBarrier, PipelineStages};
+use vulkano::sync::{AccessFlags, DependencyInfo, MemoryBarrier, PipelineStage, PipelineStages};
 use vulkano::{Validated, VulkanError};
 
 use super::open::{PUSH_BYTES, driver, fault};
+use super::timing::Moments;
 use crate::error::{DeviceFault, Result};
 
 /// Push constants are always written as a whole.
@@ -48,6 +50,11 @@ pub(super) enum Command {
     Barrier,
     /// What was copied before can be read by the processor when this is done.
     ToHost,
+    /// Notes the time when all before is done.
+    Moment {
+        pool: Arc<QueryPool>,
+        which: u32,
+    },
 }
 
 /// A shader with what it is bound to and told.
@@ -103,6 +110,11 @@ impl Stream {
             barrier: 1,
             lost: false,
         }
+    }
+
+    /// Two moments to note on this queue's clock, if it has one.
+    pub fn moments(&self) -> Result<Option<Moments>> {
+        Moments::new(&self.device, &self.queue)
     }
 
     /// The number of the last barrier.
@@ -272,6 +284,13 @@ impl Stream {
                 let both = between((PipelineStages::ALL_TRANSFER, from), (PipelineStages::HOST, to));
                 // SAFETY: as above.
                 unsafe { recording.pipeline_barrier(&both) }.map_err(invalid)?;
+            }
+            Command::Moment { pool, which } => {
+                // SAFETY: as above; whoever notes a moment does so once before it is read, and reads it when it is done.
+                unsafe {
+                    recording.reset_query_pool(pool, *which..which + 1).map_err(invalid)?;
+                    recording.write_timestamp(pool, *which, PipelineStage::BottomOfPipe).map_err(invalid)?;
+                }
             }
         }
         Ok(())

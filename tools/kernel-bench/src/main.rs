@@ -1,0 +1,144 @@
+//! `kernel-bench`: how fast the ops of a video model are on this device, and how close to its limit.
+
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use kernel_bench::args::{Args, Command, Compare, Estimate, Place, Report, Run};
+use kernel_bench::error::{Error, Result};
+use kernel_bench::estimate;
+use kernel_bench::results::{self, DeviceResults, Results, Storage};
+use kernel_bench::run::{self, Options};
+use kernel_bench::suite::Suite;
+use kernel_bench::{compare, devices, report, show};
+
+/// The exit status of something that got slower or is wrong, and of trouble.
+const WORSE: u8 = 1;
+const TROUBLE: u8 = 2;
+
+fn main() -> ExitCode {
+    let outcome = match Args::parse().command {
+        Command::Devices => run::with_threads(None, devices::list).and_then(|text| print(&text)).map(|()| true),
+        Command::Peak(place) => peaks(&place).map(|()| true),
+        Command::Run(run) => measure(&run),
+        Command::Compare(files) => compared(&files),
+        Command::Estimate(asked) => estimated(&asked).map(|()| true),
+        Command::Report(files) => reported(&files).map(|()| true),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => WORSE.into(),
+        Err(error) => {
+            say(&format!("kernel-bench: {error}\n"));
+            TROUBLE.into()
+        }
+    }
+}
+
+fn threads(place: &Place) -> Option<usize> {
+    place.threads.map(usize::from)
+}
+
+fn peaks(place: &Place) -> Result<()> {
+    let measured = run::with_threads(threads(place), || run::peaks(&place.devices))?;
+    let mut text = String::new();
+    for (opened, peak) in measured {
+        let (device, warnings, rows) = (opened.info, Vec::new(), Vec::new());
+        let device = DeviceResults { device, peak, clocks: None, warnings, rows };
+        text.push_str(&format!("{}\n  {}\n", show::heading(&device), show::peak(&device.peak)));
+    }
+    print(&text)
+}
+
+/// Whether all results were right.
+fn measure(flags: &Run) -> Result<bool> {
+    let options = Options {
+        devices: flags.place.devices.clone(),
+        suite: flags.suite,
+        ops: flags.ops.clone(),
+        precision: flags.precision.clone(),
+        seconds: flags.time,
+    };
+    let results = with_progress(&options, threads(&flags.place))?;
+    if let Some(path) = &flags.json {
+        results::write(path, &results.to_json())?;
+    }
+    print(&show::results(&results, flags.format))?;
+    let measured = results.devices.iter().flat_map(|device| &device.rows).filter_map(|row| row.measured.as_ref());
+    Ok(!measured.into_iter().any(|measured| measured.error.wrong))
+}
+
+/// A run that says where it is, if somebody looks.
+fn with_progress(options: &Options, threads: Option<usize>) -> Result<Results> {
+    let shown = std::io::stderr().is_terminal();
+    let results = run::with_threads(threads, || {
+        run::run(options, &mut |doing| {
+            if shown {
+                say(&format!("\r\x1b[2K{doing}"));
+            }
+        })
+    });
+    if shown {
+        say("\r\x1b[2K");
+    }
+    results
+}
+
+/// Whether nothing got slower.
+fn compared(flags: &Compare) -> Result<bool> {
+    let read = |path: &std::path::PathBuf| Results::read(path);
+    let files = flags.files.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let mut same = true;
+    for (path, after) in flags.files.iter().zip(&files).skip(1) {
+        let comparison = compare::compare(&files[0], after, flags.threshold)?;
+        same &= !comparison.regressed();
+        print(&format!("{} against {}\n\n{}", path.display(), flags.files[0].display(), comparison.text()))?;
+    }
+    Ok(same)
+}
+
+fn estimated(flags: &Estimate) -> Result<()> {
+    let sizes = flags.model.sizes()?;
+    let mut clip = sizes.clip;
+    (clip.width, clip.height) = flags.size.unwrap_or((clip.width, clip.height));
+    clip.frames = flags.frames.unwrap_or(clip.frames);
+    clip.steps = flags.steps.unwrap_or(clip.steps);
+    clip.text = flags.text_tokens.unwrap_or(clip.text);
+    // What cannot be made is said before anything is measured.
+    sizes.work(&clip)?;
+    let results = match &flags.file {
+        Some(path) => Results::read(path)?,
+        None => {
+            let (suite, precision, devices) = (Suite::Quick, vec![Storage::Bf16], flags.place.devices.clone());
+            with_progress(&Options { devices, suite, ops: Vec::new(), precision, seconds: 4.0 }, threads(&flags.place))?
+        }
+    };
+    for device in &results.devices {
+        let parts = estimate::estimate(&sizes, &clip, device)?;
+        print(&estimate::text(flags.model, &clip, device, &parts))?;
+    }
+    Ok(())
+}
+
+fn reported(flags: &Report) -> Result<()> {
+    let files = flags.files.iter().map(|path| Results::read(path)).collect::<Result<Vec<_>>>()?;
+    results::write(&flags.output, &report::page(&files))?;
+    print(&format!("{}\n", flags.output.display()))
+}
+
+/// Writes to standard output; whoever closed the pipe has read enough.
+fn print(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::io("write", Path::new("standard output"))(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes to standard error, which may be closed.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}

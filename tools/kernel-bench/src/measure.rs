@@ -1,0 +1,244 @@
+//! One row: checked against sums, warmed up, timed cold and hot.
+
+use zoetrope::Device;
+use zoetrope::plan::Probe;
+
+use crate::case::{Case, Conv3d, Op};
+use crate::clock::Moment;
+use crate::error::Result;
+use crate::exact::Expected;
+use crate::results::{Clock, ErrorFigures, Measured, Peak, Row, Skipped, Storage, ThreadTiming, Timing, Types};
+use crate::stats::{Summary, median};
+use crate::task::Task;
+
+/// Samples of a row, at least and at most.
+pub const SAMPLES: [usize; 2] = [20, 200];
+/// Runs of an op that a row takes before its samples.
+const BEFORE: usize = 2;
+/// Seconds of a sample, at least: of a processor and of a GPU, which is waited for at its end.
+const SAMPLE: [f64; 2] = [0.01, 0.05];
+/// What results may be off, as a share of their size: the single precision of everything so far, and Winograd's
+/// algorithm, which is at a tenth of it.
+const TOLERANCE: f64 = 1e-4;
+/// Sets of operands, at most.
+const MOST_SETS: usize = 1024;
+
+/// What rows of a device have in common.
+pub struct Bench<'a> {
+    /// Where to run.
+    pub device: &'a Device,
+    /// What the device can do at most.
+    pub peak: Peak,
+    /// The engine's own guess at speeds.
+    pub probe: Probe,
+    /// Bytes of the last cache.
+    pub cache: u64,
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Seconds for each row.
+    pub seconds: f64,
+}
+
+impl Bench<'_> {
+    /// Measures a case, or says why it cannot be.
+    ///
+    /// # Errors
+    /// Those of ops, but for memory that does not suffice.
+    pub fn row(&self, case: Case, storage: Storage, path: String) -> Result<Row> {
+        let weights = case.has_weight().then_some(storage);
+        let (flop, bytes) = (case.flop(), case.bytes(storage.dtype().size()));
+        let outcome = match self.measure(&case, storage, bytes) {
+            // What does not fit is no failure of the run.
+            Err(crate::Error::Engine(error @ zoetrope::Error::OutOfMemory { .. })) => {
+                Err(Skipped { why: error.to_string(), seconds: Some(self.guess(&case, bytes)) })
+            }
+            outcome => outcome?,
+        };
+        let (measured, skipped) = match outcome {
+            Ok(measured) => (Some(measured), None),
+            Err(skipped) => (None, Some(skipped)),
+        };
+        Ok(Row {
+            case,
+            types: Types { weights, activations: Storage::F32, accumulate: Storage::F32 },
+            path,
+            flop,
+            bytes,
+            flop_per_byte: flop as f64 / bytes as f64,
+            measured,
+            skipped,
+        })
+    }
+
+    fn measure(&self, case: &Case, storage: Storage, bytes: u64) -> Result<std::result::Result<Measured, Skipped>> {
+        let late = |seconds: f64| {
+            let why = format!(
+                "{} runs do not fit into {} s; --time {:.0} would do",
+                SAMPLES[0] + BEFORE,
+                self.seconds,
+                (seconds * (SAMPLES[0] + BEFORE) as f64 * 1.1).ceil()
+            );
+            Ok(Err(Skipped { why, seconds: Some(seconds) }))
+        };
+        let runs = (SAMPLES[0] + BEFORE) as f64;
+        let guess = self.guess(case, bytes);
+        // The guess may be off by as much; then the first run tells.
+        if guess * runs > 4.0 * self.seconds {
+            return late(guess);
+        }
+        if self.memory.is_some_and(|memory| 2 * bytes > memory) {
+            let why = format!("its operands of {} MB are more than half of the memory", bytes >> 20);
+            return Ok(Err(Skipped { why, seconds: Some(guess) }));
+        }
+        let mut tasks = vec![Task::new(*case, storage.dtype(), self.device, 1)?];
+        let expected = Expected::new(case, &tasks[0])?;
+        let off = expected.compare(&tasks[0].run()?)?;
+        let finite = |value: f64| value.is_finite().then_some(value);
+        let wrong = off.rel_rms.is_nan() || off.rel_rms > TOLERANCE;
+        let (max_abs, rel_rms) = (finite(off.max_abs), finite(off.rel_rms));
+        let error = ErrorFigures { samples: off.samples, max_abs, rel_rms, tolerance: TOLERANCE, wrong };
+
+        let once = self.once(&mut tasks)?;
+        if once * runs > self.seconds {
+            return late(once);
+        }
+        let hot = bytes <= self.cache && once * runs <= self.seconds / 2.0;
+        let hot = if hot { Some(self.timing(&mut tasks, 0.15)?) } else { None };
+        for i in 1..self.sets(bytes) {
+            tasks.push(Task::new(*case, storage.dtype(), self.device, 1 + i as u64)?);
+        }
+        let cold = self.timing(&mut tasks, 0.35)?;
+
+        let (flop, bytes, seconds) = (case.flop() as f64, bytes as f64, cold.summary.median);
+        let bound = self.peak.bound(flop, bytes);
+        let thread_bound = self.peak.thread_bound(flop, bytes).zip(cold.thread.as_ref());
+        Ok(Ok(Measured {
+            tflops: flop / seconds / 1e12,
+            gbs: bytes / seconds / 1e9,
+            limit: bound.map(|(_, limit)| limit),
+            share: bound.map(|(least, _)| least / seconds),
+            thread_share: thread_bound.map(|(least, thread)| least / thread.summary.median),
+            cold,
+            hot,
+            error,
+        }))
+    }
+
+    /// Seconds of a run, by the engine's own speeds.
+    fn guess(&self, case: &Case, bytes: u64) -> f64 {
+        let flop = case.flop() as f64;
+        match case.op() {
+            Op::Linear => flop / self.probe.linear,
+            Op::Attention => flop / self.probe.attention,
+            Op::Conv3d => flop / self.probe.conv3d,
+            Op::Norm | Op::Elementwise => bytes as f64 / self.probe.moved,
+        }
+    }
+
+    /// Sets of operands that no cache holds all of; two at least, so that none is what was used last.
+    fn sets(&self, bytes: u64) -> usize {
+        let past = 2 * self.cache / bytes.max(1) + 2;
+        let fit = self.memory.map_or(u64::MAX, |memory| memory / 4 / bytes.max(1));
+        past.min(fit).clamp(2, MOST_SETS as u64) as usize
+    }
+
+    /// Seconds of a run when the first are over.
+    fn once(&self, tasks: &mut [Task]) -> Result<f64> {
+        let mut repeats = 1;
+        loop {
+            let Sample { seconds, .. } = self.sample(tasks, &mut 0, repeats)?;
+            if seconds * repeats as f64 >= SAMPLE[0] / 2.0 || repeats >= 1 << 16 {
+                return Ok(seconds);
+            }
+            repeats *= 4;
+        }
+    }
+
+    /// Samples of runs that go round the tasks, for this share of the row's time and until there are enough.
+    fn timing(&self, tasks: &mut [Task], share: f64) -> Result<Timing> {
+        let (mut next, sets) = (0, tasks.len());
+        // Once for each, as a GPU is given weights when they are first used.
+        let Sample { seconds, clock, .. } = self.sample(tasks, &mut next, sets)?;
+        let repeats = (SAMPLE[usize::from(self.device.is_gpu())] / seconds).ceil().clamp(1.0, 65536.0) as usize;
+        self.warm_up(tasks, &mut next, repeats)?;
+        let (mut samples, mut threads) = (Vec::new(), Vec::new());
+        let start = Moment::now();
+        while samples.len() < SAMPLES[0] || start.elapsed().0 < share * self.seconds && samples.len() < SAMPLES[1] {
+            let Sample { seconds, thread, .. } = self.sample(tasks, &mut next, repeats)?;
+            samples.push(seconds);
+            threads.extend(thread);
+        }
+        let whole = threads.len() == samples.len();
+        let thread = whole.then(|| ThreadTiming { summary: Summary::of(&threads), samples: threads });
+        let summary = Summary::of(&samples);
+        Ok(Timing { clock, repeats, sets, summary, samples, thread })
+    }
+
+    /// Runs until clocks have settled: the medians of a few samples and of the few before differ by little.
+    fn warm_up(&self, tasks: &mut [Task], next: &mut usize, repeats: usize) -> Result<()> {
+        const FEW: usize = 3;
+        const LITTLE: f64 = 0.02;
+        let start = Moment::now();
+        let mut before = f64::INFINITY;
+        while start.elapsed().0 < 0.1 * self.seconds {
+            let mut few = Vec::new();
+            for _ in 0..FEW {
+                few.push(self.sample(tasks, next, repeats)?.seconds);
+            }
+            let now = median(&few);
+            if (now / before - 1.0).abs() < LITTLE {
+                break;
+            }
+            before = now;
+        }
+        Ok(())
+    }
+
+    /// One of so many runs.
+    fn sample(&self, tasks: &mut [Task], next: &mut usize, repeats: usize) -> Result<Sample> {
+        let start = Moment::now();
+        let own = self.device.timed(|| {
+            for _ in 0..repeats {
+                tasks[*next % tasks.len()].run()?;
+                *next = (*next + 1) % tasks.len();
+            }
+            Ok(())
+        })?;
+        let (wall, threads) = start.elapsed();
+        let each = |seconds: f64| seconds / repeats as f64;
+        // While a GPU works, threads only wait.
+        let thread = threads.filter(|_| !self.device.is_gpu()).map(each);
+        let clock = if own.is_some() { Clock::Device } else { Clock::Wall };
+        Ok(Sample { seconds: each(own.unwrap_or(wall)), thread, clock })
+    }
+}
+
+/// The mean of some runs.
+struct Sample {
+    seconds: f64,
+    /// What threads ran.
+    thread: Option<f64>,
+    clock: Clock,
+}
+
+/// Which way the engine goes on a device.
+pub fn path(device: &Device, case: &Case) -> String {
+    let Device::Cpu(_) = device else { return "vulkan, f32".into() };
+    let level = device.to_string().trim_start_matches("cpu ").to_owned();
+    let Case::Conv3d(conv) = case else { return level };
+    let &Conv3d { frames, height, width, inputs, outputs, kernel, history } = conv;
+    let [kt, kh, kw] = kernel;
+    let shape = zoetrope_kernels::Conv3d {
+        frames,
+        height,
+        width,
+        in_channels: inputs,
+        out_channels: outputs,
+        kernel,
+        stride: [1; 3],
+        tail_frames: history,
+        pad_front: (kt - 1).saturating_sub(history),
+        pad: [kh / 2, kh / 2, kw / 2, kw / 2],
+    };
+    format!("{level}, {}", if shape.prefers_winograd() { "winograd" } else { "direct" })
+}

@@ -1,0 +1,402 @@
+//! Results as they are written: `schema.json` describes the file, this reads and writes it.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use zoetrope::DType;
+
+use crate::case::Case;
+use crate::error::{Error, Result};
+use crate::machine::Host;
+use crate::stats::Summary;
+use crate::suite::Suite;
+
+/// The version of the file's form; a reader refuses others.
+pub const SCHEMA: u32 = 1;
+
+/// All of one run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// When the run ended, RFC 3339.
+    pub date: String,
+    /// What was measured.
+    pub engine: Engine,
+    /// Where.
+    pub host: Host,
+    /// The list of shapes.
+    pub suite: Suite,
+    /// The list's version.
+    pub suite_version: u32,
+    /// Seconds that each row was given.
+    pub seconds_per_row: f64,
+    /// A device after the other.
+    pub devices: Vec<DeviceResults>,
+}
+
+/// The engine that was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Engine {
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of the manifest of its shaders.
+    pub shaders: String,
+}
+
+/// The rows of one device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeviceResults {
+    /// Which.
+    pub device: DeviceInfo,
+    /// What it can do at most, measured in the same run.
+    pub peak: Peak,
+    /// Clocks in MHz before and after, of a processor that tells.
+    pub clocks: Option<[f64; 2]>,
+    /// What a reader of the figures should know.
+    pub warnings: Vec<String>,
+    /// In the suite's order.
+    pub rows: Vec<Row>,
+}
+
+/// A device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeviceInfo {
+    /// What flags call it: `cpu`, `vulkan:0`.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// `cpu`, `discrete`, `integrated`, `virtual`, `software` or `other`.
+    pub kind: String,
+    /// Who made it.
+    pub vendor: Option<String>,
+    /// The driver's name and version.
+    pub driver: Option<String>,
+    /// The version of Vulkan.
+    pub api: Option<String>,
+    /// Bytes of its memory.
+    pub memory: Option<u64>,
+    /// Whether it computes in half precision.
+    pub f16: Option<bool>,
+    /// Invocations in lockstep.
+    pub subgroup: Option<u32>,
+    /// The instruction set of a processor's kernels.
+    pub level: Option<String>,
+    /// Threads of a processor that were used.
+    pub threads: Option<usize>,
+    /// Bytes that cold rows went past to find nothing in a cache.
+    pub cache: u64,
+}
+
+impl DeviceInfo {
+    /// Whether rows of both may be taken for those of one device.
+    pub fn same(&self, other: &Self) -> bool {
+        self.name == other.name && self.kind == other.kind && self.threads == other.threads
+    }
+}
+
+/// What a device can do at most.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Peak {
+    /// FLOP a second of multiplications and additions in registers, F32.
+    pub flops: Option<f64>,
+    /// The same for each second that a thread ran.
+    pub thread_flops: Option<f64>,
+    /// Bytes a second that a copy reads and writes, past all caches.
+    pub bytes: f64,
+}
+
+impl Peak {
+    /// Seconds that nothing can stay below, and what sets them; `None` where the rate is not known.
+    pub fn bound(&self, flop: f64, bytes: f64) -> Option<(f64, Limit)> {
+        // Work that takes this many operations on a byte is no question of memory, on any device.
+        const SURELY_COMPUTE: f64 = 20.0;
+        let memory = bytes / self.bytes;
+        match self.flops {
+            Some(flops) if flop / flops > memory => Some((flop / flops, Limit::Compute)),
+            None if flop > SURELY_COMPUTE * bytes => None,
+            _ => Some((memory, Limit::Memory)),
+        }
+    }
+
+    /// Seconds of threads that arithmetic takes at least, where that is the limit: memory is shared among threads, so that
+    /// time of one of them says nothing of it.
+    pub fn thread_bound(&self, flop: f64, bytes: f64) -> Option<f64> {
+        let computes = self.bound(flop, bytes).is_some_and(|(_, limit)| limit == Limit::Compute);
+        self.thread_flops.filter(|_| computes).map(|flops| flop / flops)
+    }
+}
+
+/// What keeps an op from being faster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// Arithmetic.
+    Compute,
+    /// Reading and writing.
+    Memory,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Compute => "compute",
+            Self::Memory => "memory",
+        })
+    }
+}
+
+/// How numbers are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Storage {
+    /// Single precision.
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// The upper half of single precision.
+    Bf16,
+}
+
+impl Storage {
+    /// The engine's name of it.
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+            Self::Bf16 => DType::BF16,
+        }
+    }
+}
+
+impl fmt::Display for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
+impl FromStr for Storage {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let refuse = || Error::Request { what: "precision", why: format!("{text:?} is not one of f32, f16, bf16") };
+        [Self::F32, Self::F16, Self::Bf16].into_iter().find(|storage| storage.to_string() == text).ok_or_else(refuse)
+    }
+}
+
+/// The types of an op.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Types {
+    /// Of its weight, if it has one.
+    pub weights: Option<Storage>,
+    /// Of its other operands and its result.
+    pub activations: Storage,
+    /// Of its sums.
+    pub accumulate: Storage,
+}
+
+/// One op at one shape.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The op and its shape.
+    #[serde(flatten)]
+    pub case: Case,
+    /// The types.
+    pub types: Types,
+    /// Which of the engine's ways it went.
+    pub path: String,
+    /// Floating-point operations.
+    pub flop: u64,
+    /// Bytes that have to be read and written once.
+    pub bytes: u64,
+    /// Their ratio.
+    pub flop_per_byte: f64,
+    /// The figures, if it was measured.
+    pub measured: Option<Measured>,
+    /// Why there are none.
+    pub skipped: Option<Skipped>,
+}
+
+impl Row {
+    /// Whether rows of two files are about the same thing.
+    pub fn joins(&self, other: &Self) -> bool {
+        self.case == other.case && self.types == other.types
+    }
+}
+
+/// The figures of a row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// With operands that no cache holds.
+    pub cold: Timing,
+    /// With the same operands each time, where a cache holds them and the row's time suffices.
+    pub hot: Option<Timing>,
+    /// 10^12 FLOP a second, cold.
+    pub tflops: f64,
+    /// 10^9 bytes a second, cold.
+    pub gbs: f64,
+    /// What keeps it from being faster, if that is known.
+    pub limit: Option<Limit>,
+    /// The least time that the measured peak allows as a share of the time it took.
+    pub share: Option<f64>,
+    /// The same of the time that threads ran, where arithmetic is the limit.
+    pub thread_share: Option<f64>,
+    /// How right the result was.
+    pub error: ErrorFigures,
+}
+
+/// Times of a row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    /// What was read.
+    pub clock: Clock,
+    /// Runs of the op that a sample is the mean of.
+    pub repeats: usize,
+    /// Sets of operands that were gone round.
+    pub sets: usize,
+    /// Seconds of one run.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// Seconds of one run, in the order in which they were taken.
+    pub samples: Vec<f64>,
+    /// Seconds that threads ran, added up.
+    pub thread: Option<ThreadTiming>,
+}
+
+impl Timing {
+    /// The samples that are least disturbed by others: thread time where there is one.
+    pub fn steady(&self) -> &[f64] {
+        self.thread.as_ref().map_or(&self.samples, |thread| &thread.samples)
+    }
+}
+
+/// Times that threads ran for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ThreadTiming {
+    /// Seconds of one run.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// As those of the other clock.
+    pub samples: Vec<f64>,
+}
+
+/// What time was read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clock {
+    /// The processor's clock, before the first run of a sample was asked for and after the last was waited for.
+    Wall,
+    /// The device's own, before the first run of a sample and after the last.
+    Device,
+}
+
+/// How far a result was off, against sums in double precision.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErrorFigures {
+    /// Places that were looked at.
+    pub samples: usize,
+    /// The largest difference; none if it is no number.
+    pub max_abs: Option<f64>,
+    /// Root mean square of the differences as a share of the values' own; none if it is no number.
+    pub rel_rms: Option<f64>,
+    /// What the latter may be.
+    pub tolerance: f64,
+    /// Whether it is more, or no number.
+    pub wrong: bool,
+}
+
+/// Why a row has no figures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// In words.
+    pub why: String,
+    /// Seconds of one run, estimated.
+    pub seconds: Option<f64>,
+}
+
+impl Results {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Results`] if it is not of this form and version.
+    pub fn read(path: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Version {
+            schema: u32,
+        }
+        let wrong = |why: String| Error::Results { path: path.to_owned(), why };
+        let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let not_results = |error: serde_json::Error| wrong(format!("not results of kernel-bench: {error}"));
+        let version: Version = serde_json::from_str(&text).map_err(not_results)?;
+        if version.schema != SCHEMA {
+            let why = format!("written in form {}, this program reads {SCHEMA}; measure again", version.schema);
+            return Err(wrong(why));
+        }
+        serde_json::from_str(&text).map_err(not_results)
+    }
+
+    /// The file's text.
+    pub fn to_json(&self) -> String {
+        // Maps with keys other than text are all that could not be written, and there are none.
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// What the suite is called, with its version.
+    pub fn suite_name(&self) -> String {
+        format!("{} {}", self.suite, self.suite_version)
+    }
+
+    /// Whether rows may be joined with those of `other`.
+    pub fn joins(&self, other: &Self) -> bool {
+        self.suite == other.suite && self.suite_version == other.suite_version
+    }
+}
+
+/// Writes a file that appears when it is complete.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write(path: &Path, text: &str) -> Result<()> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".partial-{}", std::process::id()));
+    let partial = path.with_file_name(name);
+    let written = fs::write(&partial, text).map_err(Error::io("write", &partial));
+    let written = written.and_then(|()| fs::rename(&partial, path).map_err(Error::io("write", path)));
+    written.inspect_err(|_| {
+        // Nothing half-written stays.
+        let _ = fs::remove_file(&partial);
+    })
+}
+
+/// The engine that this program is built with.
+pub fn engine() -> Engine {
+    let hash = hmac_sha256::Hash::hash(include_bytes!("../../../shaders/manifest.txt"));
+    let shaders = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    Engine { version: env!("CARGO_PKG_VERSION").to_owned(), shaders }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_is_the_higher_of_two() {
+        let peak = Peak { flops: Some(100.0), thread_flops: Some(50.0), bytes: 10.0 };
+        assert_eq!(peak.bound(1000.0, 10.0), Some((10.0, Limit::Compute)));
+        assert_eq!(peak.bound(100.0, 100.0), Some((10.0, Limit::Memory)));
+        assert_eq!((peak.thread_bound(1000.0, 10.0), peak.thread_bound(100.0, 100.0)), (Some(20.0), None));
+        let unknown = Peak { flops: None, ..peak };
+        assert_eq!(unknown.bound(1000.0, 10.0), None);
+        assert_eq!(unknown.bound(10.0, 10.0), Some((1.0, Limit::Memory)));
+    }
+}
