@@ -29,6 +29,8 @@ def trained(out: pathlib.Path, device: str, untrained: bool = False):
     if saved is None:
         raise SystemExit(f"{out} has no vae.pt: run `python -m train.vae --out {out}` first")
     state.fill(vae, saved["average"])
+    if seen := state.load(out / "encoder.pt", device):  # stage 1b, which nothing but an export waits for
+        state.fill(vae, seen["average"])
     return vae
 
 

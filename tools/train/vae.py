@@ -26,6 +26,7 @@ SPOILT = 0.7
 # Marks are up to this much larger than drawn.
 LOUD = 1.5
 SIDE = 128
+# Of the decoder, at most steps: after three of five a picture has a quarter of its side.
 LEVELS = 3
 # Where layers meet pictures and latents, and the norms: AdamW's, the other convolutions are Muon's.
 OUTER = ("conv_in", "conv_out", "quant_conv", "gamma")
@@ -34,7 +35,7 @@ OUTER = ("conv_in", "conv_out", "quant_conv", "gamma")
 def batch(options, step: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """The clips and the latents of a step: crops of 64 pixels mostly about an object, now and then whole clips.
 
-    At first single frames alone; then these, a fifth of the work, at every second step, and in turn 5 or 9 frames of a
+    At first single frames alone; then these, a fifth of the work, at three of four steps, and in turn 5 or 9 frames of a
     quarter or an eighth as many.
     """
     random = state.generator(options.seed, 1, step)
@@ -167,7 +168,7 @@ def main() -> None:
         ratio, pairs = psnr(held, device, autocast=True)
         state.sheet(pairs, options.out / "vae.png")
         log.add(step=step, psnr=ratio)
-        log.draw("loss", options.out / "vae-loss.png")
+        log.draw("deep 1 loss", options.out / "vae-loss.png")
         log.draw("psnr", options.out / "vae-psnr.png")
 
     start = saved_at = time.time()
