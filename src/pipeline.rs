@@ -71,6 +71,11 @@ impl Pipeline {
         &self.checkpoint
     }
 
+    /// What the checkpoint says of its models.
+    pub fn configs(&self) -> &Configs {
+        &self.configs
+    }
+
     /// What is odd about the checkpoint and no reason to stop.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings

@@ -1,8 +1,11 @@
 //! What a run takes, before it starts.
 
+use kernel_bench::estimate::estimate;
+use kernel_bench::models::{Clip, Part, Sizes};
+use kernel_bench::saved::{self, Saved};
 use serde::Serialize;
 use zoetrope::plan::{Plan, Probe, Stage};
-use zoetrope::{Error, Request, Result, Steps};
+use zoetrope::{Device, Error, Pipeline, Prompt, Request, Result, Steps};
 
 use crate::report::{Event, Report, duration};
 use crate::run::Job;
@@ -29,6 +32,8 @@ pub struct PlanEvent<'a> {
     machine_memory: Option<u64>,
     fits: bool,
     seconds: f64,
+    /// What speeds the times come of.
+    speeds: String,
 }
 
 #[derive(Serialize)]
@@ -71,25 +76,106 @@ fn check(job: &Job, plan: &Plan) -> Result<()> {
 pub fn show(job: &Job, json: bool) -> Result<()> {
     let request = &job.settings.request;
     let plan = job.pipeline.plan(&job.device, request)?;
-    let probe = Probe::measure(&job.device)?;
+    let speeds = Speeds::of(&job.device, &job.pipeline, request)?;
+    let times = speeds.times(&plan, request);
     let (grid, _) = job.pipeline.schedule(request)?;
     let (steps, threads) = (grid.steps(), rayon::current_num_threads());
     if json {
         let &Request { width, height, frames, .. } = request;
-        let stages = plan.stages.iter().map(|stage| stage_event(stage, &probe)).collect();
+        let stages = plan.stages.iter().zip(&times).map(|(stage, &seconds)| stage_event(stage, seconds)).collect();
         let (memory, machine_memory) = (plan.memory(), devices::memory_of(&job.device));
-        let (fits, seconds) = (check(job, &plan).is_ok(), plan.seconds(&probe));
+        let (fits, seconds, speeds) = (check(job, &plan).is_ok(), times.iter().sum(), speeds.name());
         let device = job.device.to_string();
-        let event =
-            PlanEvent { width, height, frames, steps, device, threads, stages, memory, machine_memory, fits, seconds };
+        let event = PlanEvent {
+            width,
+            height,
+            frames,
+            steps,
+            device,
+            threads,
+            stages,
+            memory,
+            machine_memory,
+            fits,
+            seconds,
+            speeds,
+        };
         Event::Plan(event).print();
     } else {
-        print(table(job, &plan, &probe, steps, threads).as_bytes())?;
+        print(table(job, &plan, &times, &speeds, steps, threads).as_bytes())?;
     }
     check(job, &plan)
 }
 
-fn stage_event<'a>(stage: &'a Stage, probe: &Probe) -> StageEvent<'a> {
+/// How fast a device is: what kernel-bench measured of it, or else what a short probe finds.
+enum Speeds {
+    Measured(Box<Saved>, Box<Sizes>),
+    Probed(Probe),
+}
+
+impl Speeds {
+    fn of(device: &Device, pipeline: &Pipeline, request: &Request) -> Result<Self> {
+        if let Some(saved) = saved::folder().and_then(|folder| saved::find(&folder, device)) {
+            let sizes = Sizes::of(pipeline.configs(), clip(request));
+            // Results of some of the ops alone do not do.
+            if estimate(&sizes, &sizes.clip, &saved.device).is_ok() {
+                return Ok(Self::Measured(Box::new(saved), Box::new(sizes)));
+            }
+        }
+        Probe::measure(device).map(Self::Probed)
+    }
+
+    /// Seconds of each stage of a plan.
+    fn times(&self, plan: &Plan, request: &Request) -> Vec<f64> {
+        let parts = match self {
+            Self::Measured(saved, sizes) => estimate(sizes, &clip(request), &saved.device).unwrap_or_default(),
+            Self::Probed(_) => Vec::new(),
+        };
+        let measured = |stage: &Stage| {
+            let parts = parts.iter().filter(|part| stage_of(part.part) == stage.name);
+            parts.map(|part| part.all).sum()
+        };
+        let seconds = |stage| match self {
+            Self::Measured(..) => measured(stage),
+            Self::Probed(probe) => stage.seconds(probe),
+        };
+        plan.stages.iter().map(seconds).collect()
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Measured(saved, _) => format!("kernel-bench, {}", saved.date),
+            Self::Probed(_) => "a probe of half a second".into(),
+        }
+    }
+}
+
+/// What a request asks for, as estimates take it.
+fn clip(request: &Request) -> Clip {
+    // An embedding's length is not known before it is padded; it is long for a prompt, and no more than that.
+    let tokens = |prompt: &Prompt| match prompt {
+        Prompt::Tokens(ids) => ids.len(),
+        _ => 64,
+    };
+    let negative = if request.guidance > 1.0 { tokens(&request.negative_prompt) } else { 0 };
+    let steps = match &request.steps {
+        Steps::Schedule { steps, .. } => *steps,
+        Steps::Sigmas(sigmas) => sigmas.len(),
+    };
+    let &Request { width, height, frames, .. } = request;
+    Clip { width, height, frames, steps, text: [tokens(&request.prompt), negative] }
+}
+
+/// The stage of a plan that a part of an estimate belongs to.
+fn stage_of(part: Part) -> &'static str {
+    match part {
+        Part::TextEncoder => "text encoder",
+        Part::Gemm | Part::Attention | Part::Other => "transformer",
+        Part::Vae => "VAE decoder",
+    }
+}
+
+fn stage_event(stage: &Stage, seconds: f64) -> StageEvent<'_> {
     let &Stage { name, tokens, rounds, work, tensors, other, weights, weights_copied, .. } = stage;
     StageEvent {
         stage: name,
@@ -103,20 +189,20 @@ fn stage_event<'a>(stage: &'a Stage, probe: &Probe) -> StageEvent<'a> {
         other_bytes: other,
         weight_bytes: weights,
         weights_copied,
-        seconds: stage.seconds(probe),
+        seconds,
     }
 }
 
-fn table(job: &Job, plan: &Plan, probe: &Probe, steps: usize, threads: usize) -> String {
+fn table(job: &Job, plan: &Plan, times: &[f64], speeds: &Speeds, steps: usize, threads: usize) -> String {
     let Request { width, height, frames, .. } = &job.settings.request;
     let mut rows = vec![["", "tokens", "rounds", "FLOP", "memory", "weights", "time"].map(str::to_owned)];
-    for stage in &plan.stages {
+    for (stage, seconds) in plan.stages.iter().zip(times) {
         let (tokens, rounds) = (stage.tokens.to_string(), stage.rounds.to_string());
         let (memory, weights) = (bytes(stage.memory()), bytes(stage.weights));
-        let time = duration(stage.seconds(probe));
+        let time = duration(*seconds);
         rows.push([stage.name.into(), tokens, rounds, flop(stage.work.flop()), memory, weights, time]);
     }
-    let (work, time) = (flop(plan.work().flop()), duration(plan.seconds(probe)));
+    let (work, time) = (flop(plan.work().flop()), duration(times.iter().sum()));
     let weights = bytes(plan.stages.iter().map(|stage| stage.weights).sum());
     rows.push(["in all".into(), String::new(), String::new(), work, bytes(plan.memory()), weights, time]);
 
@@ -133,10 +219,11 @@ fn table(job: &Job, plan: &Plan, probe: &Probe, steps: usize, threads: usize) ->
     }
     let mapped = plan.stages.iter().all(|stage| !stage.weights_copied);
     text.push_str(if mapped {
-        "Memory is without the weights, which are mapped; times are for weights that are in memory already.\n"
+        "Memory is without the weights, which are mapped; times are for weights that are in memory already."
     } else {
-        "Memory is with the weights of a stage.\n"
+        "Memory is with the weights of a stage."
     });
+    text.push_str(&format!(" Speeds are those of {}.\n", speeds.name()));
     if let Some(total) = devices::memory_of(&job.device) {
         let verdict = if plan.memory() <= total { "fits" } else { "does not fit" };
         text.push_str(&format!(
@@ -153,16 +240,17 @@ pub fn announce(job: &Job, plan: &Plan, report: &Report) -> Result<()> {
     if plan.work().flop() as f64 <= LONG * SLOWEST {
         return Ok(());
     }
-    let probe = Probe::measure(&job.device)?;
-    let seconds = plan.seconds(&probe);
+    let request = &job.settings.request;
+    let speeds = Speeds::of(&job.device, &job.pipeline, request)?;
+    let seconds = speeds.times(plan, request).iter().sum();
     if seconds <= LONG {
         return Ok(());
     }
     report.line(&format!("this will take about {}; cheaper:", duration(seconds)));
-    for (flags, request) in cheaper(&job.settings.request) {
+    for (flags, request) in cheaper(request) {
         // A size may not be on this model's grid.
         if let Ok(plan) = job.pipeline.plan(&job.device, &request) {
-            report.line(&format!("  {flags:<38} about {}", duration(plan.seconds(&probe))));
+            report.line(&format!("  {flags:<38} about {}", duration(speeds.times(&plan, &request).iter().sum())));
         }
     }
     Ok(())

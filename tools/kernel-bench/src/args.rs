@@ -134,11 +134,11 @@ pub struct Estimate {
     #[arg(long, value_name = "N[,N]", value_parser = tokens)]
     pub text_tokens: Option<[usize; 2]>,
 
-    /// Results of `run` [default: the quick suite is measured now]
+    /// Results of `run` [default: what it measured last, or else the quick suite is measured now]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
 
-    /// Where to measure, without a file.
+    /// Which devices, without a file.
     #[command(flatten)]
     pub place: Place,
 }

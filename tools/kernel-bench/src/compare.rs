@@ -35,6 +35,8 @@ pub struct Pair {
     pub ratio: f64,
     /// How likely the samples are, or more different ones, if nothing changed.
     pub p: f64,
+    /// By what share visits of one run differ.
+    pub drift: f64,
     /// What became of it.
     pub verdict: Verdict,
 }
@@ -63,8 +65,8 @@ impl Verdict {
     }
 }
 
-/// Compares `after` with `before`: a row counts as changed if its median moved by more than `threshold` and the samples
-/// of both would not differ so in more than one of a hundred comparisons by chance.
+/// Compares `after` with `before`: a row counts as changed if its median moved by more than `threshold` and what visits of
+/// one run differ by, and the samples of both would not differ so in more than one of a hundred comparisons by chance.
 ///
 /// # Errors
 /// [`Error::Request`] if the files have nothing in common.
@@ -91,8 +93,11 @@ pub fn compare(before: &Results, after: &Results, threshold: f64) -> Result<Comp
         return refuse("no row of one device was measured in both; run both with the same --device and --ops".into());
     }
     let least = CHANCE / joined.len() as f64;
+    let drifts = joined.iter().flat_map(|(_, a, b)| [a, b]).filter_map(|row| row.measured.as_ref()?.cold.drift());
+    let usual = median(&drifts.collect::<Vec<_>>());
+    let sure = Sure { threshold, least, usual };
     let mut pairs: Vec<Pair> =
-        joined.iter().filter_map(|(device, a, b)| pair(&device.device.id, a, b, threshold, least)).collect();
+        joined.iter().filter_map(|(device, a, b)| pair(&device.device.id, a, b, &sure)).collect();
     pairs.sort_by(|a, b| {
         (a.verdict != Verdict::Wrong).cmp(&(b.verdict != Verdict::Wrong)).then(b.ratio.total_cmp(&a.ratio))
     });
@@ -108,19 +113,30 @@ fn partner<'a>(before: &'a Results, after: &Results, device: &DeviceResults) -> 
     }
 }
 
-fn pair(device: &str, a: &Row, b: &Row, threshold: f64, least: f64) -> Option<Pair> {
+/// When a difference counts.
+struct Sure {
+    /// The share by which times differ more.
+    threshold: f64,
+    /// The probability that it falls below.
+    least: f64,
+    /// By what share visits of a row differ where it had one alone.
+    usual: f64,
+}
+
+fn pair(device: &str, a: &Row, b: &Row, when: &Sure) -> Option<Pair> {
     let (before, after) = (a.measured.as_ref()?, b.measured.as_ref()?);
     // Thread time if both have it: what else the machine did is not in it.
     let threads = before.cold.thread.is_some() && after.cold.thread.is_some();
     let [x, y] = [&before.cold, &after.cold].map(|timing| if threads { timing.steady() } else { &timing.samples });
     let seconds = [median(x), median(y)];
     let (ratio, p) = (seconds[1] / seconds[0], mann_whitney(x, y));
-    let sure = p < least;
+    let drift = before.cold.drift().unwrap_or(when.usual).max(after.cold.drift().unwrap_or(when.usual));
+    let (sure, most) = (p < when.least, (1.0 + when.threshold) * (1.0 + drift));
     let verdict = if after.error.wrong && !before.error.wrong {
         Verdict::Wrong
-    } else if sure && ratio > 1.0 + threshold {
+    } else if sure && ratio > most {
         Verdict::Slower
-    } else if sure && ratio < 1.0 / (1.0 + threshold) {
+    } else if sure && ratio < 1.0 / most {
         Verdict::Faster
     } else {
         Verdict::Same
@@ -133,6 +149,7 @@ fn pair(device: &str, a: &Row, b: &Row, threshold: f64, least: f64) -> Option<Pa
         seconds,
         ratio,
         p,
+        drift,
         verdict,
     })
 }
@@ -150,7 +167,7 @@ impl Comparison {
 
     /// In words and columns, regressions first.
     pub fn text(&self) -> String {
-        let header = ["op and shape", "device", "", "before", "after", "ratio", "p"];
+        let header = ["op and shape", "device", "", "before", "after", "ratio", "p", "drift"];
         let mut table = vec![header.map(str::to_owned).to_vec()];
         table.extend(self.pairs.iter().map(|pair| {
             vec![
@@ -161,6 +178,7 @@ impl Comparison {
                 show::seconds(pair.seconds[1]),
                 format!("{:.3}", pair.ratio),
                 format!("{:.0e}", pair.p),
+                format!("{:.1} %", 100.0 * pair.drift),
             ]
         }));
         let mut text = show::aligned(&table);

@@ -25,7 +25,7 @@ pub struct Opened {
 /// [`Error::Engine`](crate::Error::Engine) naming the device that is not there or cannot be used.
 pub fn open(choices: &[DeviceChoice]) -> Result<Vec<Opened>> {
     if choices.is_empty() {
-        let mut opened = vec![cpu(Device::cpu()?)];
+        let mut opened = vec![described(Device::cpu()?)];
         // A machine without Vulkan has a processor all the same.
         let gpus = Device::gpus().unwrap_or_default();
         for gpu in gpus.iter().filter(|gpu| gpu.kind != GpuKind::Software && gpu.unusable.is_none()) {
@@ -45,9 +45,14 @@ pub fn open(choices: &[DeviceChoice]) -> Result<Vec<Opened>> {
 }
 
 fn described(device: Device) -> Opened {
-    let Device::Vulkan(vulkan) = &device else { return cpu(device) };
+    Opened { info: info(&device), device }
+}
+
+/// What a device is; a processor in the caller's pool of threads.
+pub fn info(device: &Device) -> DeviceInfo {
+    let Device::Vulkan(vulkan) = device else { return cpu(device) };
     let GpuInfo { index, name, vendor, driver, kind, memory, f16, subgroup, api, .. } = vulkan.info().clone();
-    let info = DeviceInfo {
+    DeviceInfo {
         id: format!("vulkan:{index}"),
         name,
         kind: kind.to_string(),
@@ -60,14 +65,12 @@ fn described(device: Device) -> Opened {
         level: None,
         threads: None,
         cache: GPU_CACHE,
-    };
-    Opened { device, info }
+    }
 }
 
-/// The processor, in the caller's pool of threads.
-fn cpu(device: Device) -> Opened {
+fn cpu(device: &Device) -> DeviceInfo {
     let host = Host::here();
-    let info = DeviceInfo {
+    DeviceInfo {
         id: "cpu".into(),
         name: host.cpu.unwrap_or_else(|| host.arch.clone()),
         kind: "cpu".into(),
@@ -80,8 +83,7 @@ fn cpu(device: Device) -> Opened {
         level: Some(device.to_string().trim_start_matches("cpu ").to_owned()),
         threads: Some(rayon::current_num_threads()),
         cache: machine::cache(),
-    };
-    Opened { device, info }
+    }
 }
 
 /// The devices of this machine in words, those that cannot be used among them.
@@ -89,7 +91,7 @@ fn cpu(device: Device) -> Opened {
 /// # Errors
 /// Those of opening the processor.
 pub fn list() -> Result<String> {
-    let cpu = cpu(Device::cpu()?).info;
+    let cpu = cpu(&Device::cpu()?);
     let mut text = format!(
         "cpu       {}; {} on {} threads; {} KB of cache{}\n",
         cpu.name,

@@ -25,6 +25,7 @@ pub mod random;
 pub mod report;
 pub mod results;
 pub mod run;
+pub mod saved;
 pub mod show;
 pub mod stats;
 pub mod suite;

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use kernel_bench::args::{Args, Command, Compare, Estimate, Place, Report, Run};
+use kernel_bench::devices::{self, Opened};
 use kernel_bench::error::{Error, Result};
 use kernel_bench::estimate;
 use kernel_bench::results::{self, DeviceResults, Results, Storage};
 use kernel_bench::run::{self, Options};
 use kernel_bench::suite::Suite;
-use kernel_bench::{compare, devices, report, show};
+use kernel_bench::{compare, report, saved, show};
 
 /// The exit status of something that got slower or is wrong, and of trouble.
 const WORSE: u8 = 1;
@@ -64,6 +65,10 @@ fn measure(flags: &Run) -> Result<bool> {
     if let Some(path) = &flags.json {
         results::write(path, &results.to_json())?;
     }
+    // Some of the ops alone would not do for an estimate.
+    if let Some(folder) = saved::folder().filter(|_| flags.ops.is_empty()) {
+        saved::save(&folder, &results).unwrap_or_else(|error| say(&format!("kernel-bench: not kept: {error}\n")));
+    }
     print(&show::results(&results, flags.format))?;
     let measured = results.devices.iter().flat_map(|device| &device.rows).filter_map(|row| row.measured.as_ref());
     Ok(!measured.into_iter().any(|measured| measured.error.wrong))
@@ -107,18 +112,30 @@ fn estimated(flags: &Estimate) -> Result<()> {
     clip.text = flags.text_tokens.unwrap_or(clip.text);
     // What cannot be made is said before anything is measured.
     sizes.work(&clip)?;
-    let results = match &flags.file {
-        Some(path) => Results::read(path)?,
-        None => {
-            let (suite, precision, devices) = (Suite::Quick, vec![Storage::Bf16], flags.place.devices.clone());
-            with_progress(&Options { devices, suite, ops: Vec::new(), precision, seconds: 4.0 }, threads(&flags.place))?
-        }
+    let devices = match &flags.file {
+        Some(path) => Results::read(path)?.devices,
+        None => known(&flags.place)?,
     };
-    for device in &results.devices {
+    for device in &devices {
         let parts = estimate::estimate(&sizes, &clip, device)?;
         print(&estimate::text(flags.model, &clip, device, &parts))?;
     }
     Ok(())
+}
+
+/// What `run` kept of the devices; of those of which nothing is kept, what the quick suite finds now.
+fn known(place: &Place) -> Result<Vec<DeviceResults>> {
+    let kept = run::with_threads(threads(place), || {
+        let find = |opened: Opened| saved::find(&saved::folder()?, &opened.device);
+        Ok(devices::open(&place.devices)?.into_iter().map(find).collect::<Option<Vec<_>>>())
+    })?;
+    if let Some(kept) = kept {
+        kept.iter().for_each(|saved| say(&format!("{}: measured {}\n", saved.device.device.id, saved.date)));
+        return Ok(kept.into_iter().map(|saved| saved.device).collect());
+    }
+    let (suite, precision, devices) = (Suite::Quick, vec![Storage::Bf16], place.devices.clone());
+    let options = Options { devices, suite, ops: Vec::new(), precision, seconds: 4.0 };
+    Ok(with_progress(&options, threads(place))?.devices)
 }
 
 fn reported(flags: &Report) -> Result<()> {

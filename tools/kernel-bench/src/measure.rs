@@ -15,6 +15,8 @@ use crate::task::Task;
 pub const SAMPLES: [usize; 2] = [20, 200];
 /// Runs of an op that a row takes before its samples.
 const BEFORE: usize = 2;
+/// Visits of a row, at most: to all rows once, then to all again.
+pub const VISITS: usize = 3;
 /// Seconds of a sample, at least: of a processor and of a GPU, which is waited for at its end.
 const SAMPLE: [f64; 2] = [0.01, 0.05];
 /// What results may be off, as a share of their size: the single precision of everything so far, and Winograd's
@@ -27,8 +29,6 @@ const MOST_SETS: usize = 1024;
 pub struct Bench<'a> {
     /// Where to run.
     pub device: &'a Device,
-    /// What the device can do at most.
-    pub peak: Peak,
     /// The engine's own guess at speeds.
     pub probe: Probe,
     /// Bytes of the last cache.
@@ -39,26 +39,35 @@ pub struct Bench<'a> {
     pub seconds: f64,
 }
 
-impl Bench<'_> {
-    /// Measures a case, or says why it cannot be.
-    ///
-    /// # Errors
-    /// Those of ops, but for memory that does not suffice.
-    pub fn row(&self, case: Case, storage: Storage, path: String) -> Result<Row> {
+/// A row between its visits.
+pub struct Pending {
+    /// The op and its shape.
+    pub case: Case,
+    storage: Storage,
+    path: String,
+    found: Found,
+}
+
+/// What visits found, or why there was none.
+type Found = std::result::Result<Times, Skipped>;
+
+struct Times {
+    cold: Timing,
+    hot: Option<Timing>,
+    error: ErrorFigures,
+}
+
+impl Pending {
+    /// The row when all visits are over, on a device that can do so much at most.
+    pub fn row(self, peak: &Peak) -> Row {
+        let Self { case, storage, path, found } = self;
         let weights = case.has_weight().then_some(storage);
         let (flop, bytes) = (case.flop(), case.bytes(storage.dtype().size()));
-        let outcome = match self.measure(&case, storage, bytes) {
-            // What does not fit is no failure of the run.
-            Err(crate::Error::Engine(error @ zoetrope::Error::OutOfMemory { .. })) => {
-                Err(Skipped { why: error.to_string(), seconds: Some(self.guess(&case, bytes)) })
-            }
-            outcome => outcome?,
-        };
-        let (measured, skipped) = match outcome {
-            Ok(measured) => (Some(measured), None),
+        let (measured, skipped) = match found {
+            Ok(Times { cold, hot, error }) => (Some(Measured::new(flop, bytes, peak, cold, hot, error)), None),
             Err(skipped) => (None, Some(skipped)),
         };
-        Ok(Row {
+        Row {
             case,
             types: Types { weights, activations: Storage::F32, accumulate: Storage::F32 },
             path,
@@ -67,10 +76,43 @@ impl Bench<'_> {
             flop_per_byte: flop as f64 / bytes as f64,
             measured,
             skipped,
-        })
+        }
+    }
+}
+
+impl Bench<'_> {
+    /// Measures a case for the first time, or says why it cannot be.
+    ///
+    /// # Errors
+    /// Those of ops, but for memory that does not suffice.
+    pub fn first(&self, case: Case, storage: Storage, path: String) -> Result<Pending> {
+        let bytes = case.bytes(storage.dtype().size());
+        let found = match self.measure(&case, storage, bytes) {
+            // What does not fit is no failure of the run.
+            Err(crate::Error::Engine(error @ zoetrope::Error::OutOfMemory { .. })) => {
+                Err(Skipped { why: error.to_string(), seconds: Some(self.guess(&case, bytes)) })
+            }
+            found => found?,
+        };
+        Ok(Pending { case, storage, path, found })
     }
 
-    fn measure(&self, case: &Case, storage: Storage, bytes: u64) -> Result<std::result::Result<Measured, Skipped>> {
+    /// Times a row once more, some time after the visits before, if that fits into its time; the quietest visit counts.
+    ///
+    /// # Errors
+    /// Those of ops.
+    pub fn again(&self, row: &mut Pending) -> Result<()> {
+        let Ok(times) = &mut row.found else { return Ok(()) };
+        let visit = times.cold.summary.median * (SAMPLES[0] + BEFORE) as f64;
+        if visit * (times.cold.visits.len() + 1) as f64 > self.seconds {
+            return Ok(());
+        }
+        let first = Task::new(row.case, row.storage.dtype(), self.device, 1)?;
+        times.cold.visit(self.cold(&row.case, row.storage, vec![first])?);
+        Ok(())
+    }
+
+    fn measure(&self, case: &Case, storage: Storage, bytes: u64) -> Result<Found> {
         let late = |seconds: f64| {
             let why = format!(
                 "{} runs do not fit into {} s; --time {:.0} would do",
@@ -104,24 +146,16 @@ impl Bench<'_> {
         }
         let hot = bytes <= self.cache && once * runs <= self.seconds / 2.0;
         let hot = if hot { Some(self.timing(&mut tasks, 0.15)?) } else { None };
-        for i in 1..self.sets(bytes) {
+        let cold = self.cold(case, storage, tasks)?;
+        Ok(Ok(Times { cold, hot, error }))
+    }
+
+    /// Times of a case whose operands no cache holds, the first set of which there is.
+    fn cold(&self, case: &Case, storage: Storage, mut tasks: Vec<Task>) -> Result<Timing> {
+        for i in 1..self.sets(case.bytes(storage.dtype().size())) {
             tasks.push(Task::new(*case, storage.dtype(), self.device, 1 + i as u64)?);
         }
-        let cold = self.timing(&mut tasks, 0.35)?;
-
-        let (flop, bytes, seconds) = (case.flop() as f64, bytes as f64, cold.summary.median);
-        let bound = self.peak.bound(flop, bytes);
-        let thread_bound = self.peak.thread_bound(flop, bytes).zip(cold.thread.as_ref());
-        Ok(Ok(Measured {
-            tflops: flop / seconds / 1e12,
-            gbs: bytes / seconds / 1e9,
-            limit: bound.map(|(_, limit)| limit),
-            share: bound.map(|(least, _)| least / seconds),
-            thread_share: thread_bound.map(|(least, thread)| least / thread.summary.median),
-            cold,
-            hot,
-            error,
-        }))
+        self.timing(&mut tasks, 0.15)
     }
 
     /// Seconds of a run, by the engine's own speeds.
@@ -171,7 +205,8 @@ impl Bench<'_> {
         let whole = threads.len() == samples.len();
         let thread = whole.then(|| ThreadTiming { summary: Summary::of(&threads), samples: threads });
         let summary = Summary::of(&samples);
-        Ok(Timing { clock, repeats, sets, summary, samples, thread })
+        let visits = vec![thread.as_ref().map_or(summary, |thread| thread.summary).median];
+        Ok(Timing { clock, repeats, sets, summary, samples, thread, visits })
     }
 
     /// Runs until clocks have settled: the medians of a few samples and of the few before differ by little.
@@ -180,7 +215,7 @@ impl Bench<'_> {
         const LITTLE: f64 = 0.02;
         let start = Moment::now();
         let mut before = f64::INFINITY;
-        while start.elapsed().0 < 0.1 * self.seconds {
+        while start.elapsed().0 < 0.05 * self.seconds {
             let mut few = Vec::new();
             for _ in 0..FEW {
                 few.push(self.sample(tasks, next, repeats)?.seconds);

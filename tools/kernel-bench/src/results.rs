@@ -96,6 +96,11 @@ impl DeviceInfo {
     pub fn same(&self, other: &Self) -> bool {
         self.name == other.name && self.kind == other.kind && self.threads == other.threads
     }
+
+    /// Whether what was measured on this device holds for `other`: the same one with the same driver or instructions.
+    pub fn measures(&self, other: &Self) -> bool {
+        self.same(other) && self.driver == other.driver && self.level == other.level
+    }
 }
 
 /// What a device can do at most.
@@ -110,6 +115,16 @@ pub struct Peak {
 }
 
 impl Peak {
+    /// The better of two measurements: nothing is faster than it can be.
+    pub fn best(self, other: Self) -> Self {
+        let higher = |a: Option<f64>, b: Option<f64>| a.zip(b).map(|(a, b)| a.max(b)).or(a).or(b);
+        Self {
+            flops: higher(self.flops, other.flops),
+            thread_flops: higher(self.thread_flops, other.thread_flops),
+            bytes: self.bytes.max(other.bytes),
+        }
+    }
+
     /// Seconds that nothing can stay below, and what sets them; `None` where the rate is not known.
     pub fn bound(&self, flop: f64, bytes: f64) -> Option<(f64, Limit)> {
         // Work that takes this many operations on a byte is no question of memory, on any device.
@@ -252,6 +267,25 @@ pub struct Measured {
     pub error: ErrorFigures,
 }
 
+impl Measured {
+    /// Times with the rates and shares that follow from them, on a device that can do so much at most.
+    pub fn new(flop: u64, bytes: u64, peak: &Peak, cold: Timing, hot: Option<Timing>, error: ErrorFigures) -> Self {
+        let (flop, bytes, seconds) = (flop as f64, bytes as f64, cold.summary.median);
+        let bound = peak.bound(flop, bytes);
+        let thread_bound = peak.thread_bound(flop, bytes).zip(cold.thread.as_ref());
+        Self {
+            tflops: flop / seconds / 1e12,
+            gbs: bytes / seconds / 1e9,
+            limit: bound.map(|(_, limit)| limit),
+            share: bound.map(|(least, _)| least / seconds),
+            thread_share: thread_bound.map(|(least, thread)| least / thread.summary.median),
+            cold,
+            hot,
+            error,
+        }
+    }
+}
+
 /// Times of a row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
@@ -268,12 +302,34 @@ pub struct Timing {
     pub samples: Vec<f64>,
     /// Seconds that threads ran, added up.
     pub thread: Option<ThreadTiming>,
+    /// Medians of all visits, of thread time where there is one: figures and samples are those of the least.
+    pub visits: Vec<f64>,
 }
 
 impl Timing {
     /// The samples that are least disturbed by others: thread time where there is one.
     pub fn steady(&self) -> &[f64] {
         self.thread.as_ref().map_or(&self.samples, |thread| &thread.samples)
+    }
+
+    /// Takes in another visit.
+    pub fn visit(&mut self, other: Self) {
+        let quietest = self.visits.iter().copied().fold(f64::INFINITY, f64::min);
+        let mut visits = std::mem::take(&mut self.visits);
+        if other.visits.iter().any(|&median| median < quietest) {
+            visits.extend(other.visits);
+            *self = Self { visits, ..other };
+        } else {
+            visits.extend(other.visits);
+            self.visits = visits;
+        }
+    }
+
+    /// By what share of the quietest visit the next one differs from it: what a figure may be off by. None of one visit.
+    pub fn drift(&self) -> Option<f64> {
+        let mut visits = self.visits.clone();
+        visits.sort_by(f64::total_cmp);
+        visits.get(1).map(|next| next / visits[0] - 1.0)
     }
 }
 
@@ -388,6 +444,25 @@ pub fn engine() -> Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_quietest_visit_counts() {
+        let visit = |median: f64| Timing {
+            clock: Clock::Wall,
+            repeats: 1,
+            sets: 2,
+            summary: Summary::of(&[median]),
+            samples: vec![median],
+            thread: None,
+            visits: vec![median],
+        };
+        let mut timing = visit(3.0);
+        assert_eq!(timing.drift(), None);
+        timing.visit(visit(2.0));
+        timing.visit(visit(2.5));
+        assert_eq!((timing.summary.median, &timing.visits[..]), (2.0, &[3.0, 2.0, 2.5][..]));
+        assert_eq!(timing.drift(), Some(0.25));
+    }
 
     #[test]
     fn the_bound_is_the_higher_of_two() {

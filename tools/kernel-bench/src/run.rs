@@ -7,7 +7,7 @@ use crate::case::{Case, Op};
 use crate::devices::{self, Opened};
 use crate::error::{Error, Result};
 use crate::machine::{self, Host};
-use crate::measure::{self, Bench};
+use crate::measure::{self, Bench, VISITS};
 use crate::results::{self, DeviceResults, Peak, Results, Row, SCHEMA, Storage};
 use crate::suite::Suite;
 use crate::{clock, peak};
@@ -89,17 +89,27 @@ fn device(options: &Options, opened: &Opened, host: &Host, progress: &mut dyn Fn
     let Opened { device, info } = opened;
     let before = machine::clock();
     progress(&format!("{}: what it can do at most", info.id));
-    let peak = peak::measure(device, info.cache)?;
+    let mut peak = peak::measure(device, info.cache)?;
     let probe = Probe::measure(device)?;
     let (cache, memory, seconds) = (info.cache, info.memory, options.seconds);
-    let bench = Bench { device, peak, probe, cache, memory, seconds };
+    let bench = Bench { device, probe, cache, memory, seconds };
     let cases = cases(options);
     let mut rows = Vec::new();
     for (i, (case, storage)) in cases.iter().enumerate() {
         progress(&format!("{}: {} of {}, {case}", info.id, i + 1, cases.len()));
-        rows.push(bench.row(*case, *storage, measure::path(device, case))?);
+        rows.push(bench.first(*case, *storage, measure::path(device, case))?);
         device.release_unused();
     }
+    // All once more, and again: what else a machine does changes over the seconds.
+    for visit in 2..=VISITS {
+        peak = peak.best(peak::measure(device, info.cache)?);
+        for (i, row) in rows.iter_mut().enumerate() {
+            progress(&format!("{}: visit {visit} of {VISITS}, {} of {}, {}", info.id, i + 1, cases.len(), row.case));
+            bench.again(row)?;
+            device.release_unused();
+        }
+    }
+    let rows: Vec<Row> = rows.into_iter().map(|row| row.row(&peak)).collect();
     let clocks = before.zip(machine::clock()).filter(|_| !device.is_gpu()).map(|(before, after)| [before, after]);
     let mut warnings = warnings(&rows);
     if let Some(load) = host.load.filter(|&load| !device.is_gpu() && load > 0.3 * host.cores as f64) {
@@ -117,6 +127,13 @@ fn warnings(rows: &[Row]) -> Vec<String> {
         let off = measured.error.rel_rms.map_or("no number".into(), |off| format!("off by {off:.1e}"));
         let allowed = measured.error.tolerance;
         warnings.push(format!("{} is WRONG: {off}, {allowed:.0e} is allowed; its time means nothing", row.case));
+    }
+    let drifts = || measured().filter_map(|(_, measured)| measured.cold.drift());
+    let drifted = drifts().filter(|&drift| drift > NOISY).count();
+    if drifted > 0 {
+        let (all, percent) = (drifts().count(), NOISY * 100.0);
+        let why = format!("{drifted} of {all} rows took more than {percent:.0} % longer in the next quietest visit");
+        warnings.push(format!("{why}: the machine's speed changes"));
     }
     let noise = |measured: &results::Measured| {
         let cold = &measured.cold;

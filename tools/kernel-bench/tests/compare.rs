@@ -39,6 +39,17 @@ fn ten_reruns_raise_no_alarm() {
     assert_eq!(faster.pairs.last().unwrap().verdict, Verdict::Faster);
 }
 
+/// What visits of one run differ by is no change between runs.
+#[test]
+fn an_unsteady_machine_raises_no_alarm() {
+    let before = results(1, None);
+    let mut after = results(2, Some((7, 1.1)));
+    let cold = &mut after.devices[0].rows[7].measured.as_mut().unwrap().cold;
+    let least = cold.visits.iter().copied().fold(f64::INFINITY, f64::min);
+    cold.visits = vec![least, 1.08 * least, 1.3 * least];
+    assert!(!compare(&before, &after, THRESHOLD).unwrap().regressed());
+}
+
 #[test]
 fn a_result_that_became_wrong_is_worse_than_any_slowdown() {
     let before = results(1, None);

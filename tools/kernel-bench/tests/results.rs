@@ -5,15 +5,16 @@ mod common;
 use common::results;
 use kernel_bench::case::Op;
 use kernel_bench::estimate::estimate;
+use kernel_bench::measure::VISITS;
 use kernel_bench::models::{Model, Part};
-use kernel_bench::report;
 use kernel_bench::results::{Results, Storage, write};
 use kernel_bench::run::{Options, run, with_threads};
 use kernel_bench::show::{self, Format};
 use kernel_bench::suite::Suite;
+use kernel_bench::{devices, report, saved};
 #[cfg(feature = "schema")]
 use serde_json::Value;
-use zoetrope::DeviceChoice;
+use zoetrope::{Device, DeviceChoice};
 
 #[cfg(feature = "schema")]
 fn held_to_the_schema(json: &str) -> Vec<String> {
@@ -70,7 +71,7 @@ fn a_run_gives_what_the_schema_says() {
     assert_eq!(held_to_the_schema(&measured.to_json()), [""; 0]);
     let rows = &measured.devices[0].rows;
     assert_eq!(rows.len(), Suite::Quick.cases().iter().filter(|case| case.op() == Op::Norm).count());
-    assert_eq!(told, rows.len() + 1);
+    assert_eq!(told, VISITS * rows.len() + 1);
     // Some may be skipped on a slow machine; the smallest is not.
     assert!(rows.iter().any(|row| row.measured.as_ref().is_some_and(|measured| !measured.error.wrong)));
 }
@@ -91,6 +92,36 @@ fn what_is_written_is_read_again() {
         assert!(error.contains(said) && error.contains("results.json"), "{error}");
     }
     assert!(write(&folder.join("none/results.json"), "").unwrap_err().to_string().contains("cannot write"));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Two suites of one device are put together; what another engine, driver or instruction set gave is not.
+#[test]
+fn what_was_measured_of_a_device_is_found_again() {
+    let folder = std::env::temp_dir().join(format!("kernel-bench-saved-{}", std::process::id()));
+    let cpu = Device::cpu().unwrap();
+    assert!(saved::find(&folder, &cpu).is_none());
+    let mut quick = results(1, None);
+    quick.devices[0].device = devices::info(&cpu);
+    saved::save(&folder, &quick).unwrap();
+    let rows = quick.devices[0].rows.len();
+    let found = || saved::find(&folder, &cpu).map(|saved| (saved.date, saved.device.rows.len()));
+    assert_eq!(found(), Some((quick.date.clone(), rows)));
+    let larger = Results { suite: Suite::Wan480p, date: "2026-02-02T03:04:05Z".into(), ..quick.clone() };
+    saved::save(&folder, &larger).unwrap();
+    saved::save(&folder, &larger).unwrap();
+    assert_eq!(found(), Some((larger.date.clone(), 2 * rows)));
+    std::fs::write(folder.join("broken.json"), "{").unwrap();
+    let change = |change: &dyn Fn(&mut Results)| {
+        let mut other = quick.clone();
+        change(&mut other);
+        std::fs::remove_dir_all(&folder).unwrap();
+        saved::save(&folder, &other).unwrap();
+        assert_eq!(found(), None);
+    };
+    change(&|other| other.engine.shaders = "0".repeat(64));
+    change(&|other| other.devices[0].device.level = Some("mmx".into()));
+    change(&|other| other.devices[0].device.threads = Some(999));
     std::fs::remove_dir_all(folder).unwrap();
 }
 

@@ -178,6 +178,19 @@ pub struct Work {
 }
 
 impl Sizes {
+    /// What a checkpoint's configurations say.
+    pub fn of(configs: &Configs, clip: Clip) -> Self {
+        let Configs { text_encoder, transformer, vae } = configs;
+        let encoder = Encoder {
+            dim: text_encoder.d_model,
+            heads: text_encoder.num_heads,
+            head_dim: text_encoder.d_kv,
+            ffn: text_encoder.d_ff,
+            layers: text_encoder.num_layers,
+        };
+        Self { encoder, transformer: Transformer::of(transformer), vae: Vae::of(vae), clip }
+    }
+
     /// The ops of a clip.
     ///
     /// # Errors
@@ -246,19 +259,8 @@ impl Encoder {
 /// The checkpoint in this program by its own configurations.
 fn bundled() -> Result<Sizes> {
     let checkpoint = Checkpoint::from_memory(zoetrope_bundled::NAME, zoetrope_bundled::FILES.iter().copied())?;
-    let Configs { text_encoder, transformer, vae } = Configs::read(&checkpoint)?;
-    Ok(Sizes {
-        encoder: Encoder {
-            dim: text_encoder.d_model,
-            heads: text_encoder.num_heads,
-            head_dim: text_encoder.d_kv,
-            ffn: text_encoder.d_ff,
-            layers: text_encoder.num_layers,
-        },
-        transformer: Transformer::of(&transformer),
-        vae: Vae::of(&vae),
-        clip: Clip { width: 128, height: 128, frames: 17, steps: 20, text: [10, 1] },
-    })
+    let clip = Clip { width: 128, height: 128, frames: 17, steps: 20, text: [10, 1] };
+    Ok(Sizes::of(&Configs::read(&checkpoint)?, clip))
 }
 
 #[cfg(test)]
