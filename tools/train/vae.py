@@ -35,13 +35,13 @@ OUTER = ("conv_in", "conv_out", "quant_conv", "gamma")
 def batch(options, step: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """The clips and the latents of a step: crops of 64 pixels mostly about an object, now and then whole clips.
 
-    At first single frames alone; then these, a fifth of the work, at three of four steps, and in turn 5 or 9 frames of a
+    At first single frames alone; then these, a fifth of the work, at every other step, and in turn 5 or 9 frames of a
     quarter or an eighth as many.
     """
     random = state.generator(options.seed, 1, step)
-    single = step < options.images or step % 4 < 3
+    single = step < options.images or step % 2 == 0
     whole = step % 64 == 63 and not single
-    count, frames = (options.batch, 1) if single else (options.batch // 4, 5) if step % 8 == 3 else (options.batch // 8, 9)
+    count, frames = (options.batch, 1) if single else (options.batch // 4, 5) if step % 4 == 1 else (options.batch // 8, 9)
     count = 1 if whole else count
     world = scenes.sample(count, random, pairs=0.4)
     first = torch.rand((), generator=random) < 0.5 and frames > 1
