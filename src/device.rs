@@ -9,6 +9,7 @@ use zoetrope_kernels::{Exec, Level};
 
 use crate::error::{Error, Result};
 use crate::pool::{Account, Pool, PoolStats};
+use crate::tuning::Tuning;
 use crate::vulkan::{GpuInfo, Vulkan};
 use crate::work::Work;
 
@@ -86,6 +87,8 @@ pub struct DeviceOptions {
     /// A folder in which a GPU's driver keeps what it made of the shaders, so that the next start is quicker; none by
     /// default.
     pub pipeline_cache: Option<PathBuf>,
+    /// How a GPU's shaders cut their work; what was kept for the device in that folder, or else the usual way, if `None`.
+    pub tuning: Option<Tuning>,
     /// The flag that stops this device's work.
     pub cancel: Cancel,
 }

@@ -89,6 +89,7 @@ mod shape;
 mod tensor;
 #[cfg(feature = "tokenizer")]
 pub mod text;
+pub mod tuning;
 pub mod video;
 mod vulkan;
 pub mod weights;

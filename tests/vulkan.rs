@@ -6,7 +6,8 @@ mod gpu;
 use std::fs;
 use std::path::PathBuf;
 
-use zoetrope::ops::{self, Activation};
+use zoetrope::ops::{self, Activation, Conv3dParams, KeyValue};
+use zoetrope::tuning::{self, Class, Tuning};
 use zoetrope::weights::Weight;
 use zoetrope::{Device, DeviceFault, DeviceOptions, Error, Tensor};
 
@@ -133,8 +134,8 @@ fn a_cancelled_device_says_so() {
 struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
-        let folder = std::env::temp_dir().join(format!("zoetrope-pipelines-{}", std::process::id()));
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("zoetrope-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         Self(folder)
     }
@@ -150,10 +151,49 @@ impl Drop for Folder {
     }
 }
 
+/// Results are the same, but for what a compiler does to sums; what is kept for a device is what it is opened with.
+#[test]
+fn other_cuts_give_the_same_results_and_are_kept() {
+    let numbers = |len: usize| (0..len).map(|i| (i * 7919 % 251) as f32 / 125.5 - 1.0).collect::<Vec<_>>();
+    let results = |device: &Device| {
+        let tensor = |shape: &[usize]| Tensor::from_slice(device, shape, &numbers(shape.iter().product())).unwrap();
+        let weight = |shape: &[usize]| Weight::from_f32("w", shape, numbers(shape.iter().product()));
+        let linear = ops::linear(&tensor(&[37, 70]), &weight(&[75, 70]), None, Activation::None).unwrap();
+        let params = Conv3dParams { stride: [1; 3], pad_front: 2, pad: [1; 4] };
+        let conv = ops::conv3d(&tensor(&[2, 9, 7, 20]), None, &weight(&[50, 20, 3, 3, 3]), None, params).unwrap();
+        let kv = [KeyValue::new(tensor(&[45, 96]), tensor(&[45, 96]))];
+        let attention = ops::attention(&tensor(&[41, 96]), &kv, 2, 0.2).unwrap();
+        [linear, conv, attention].map(|tensor| tensor.to_vec().unwrap())
+    };
+    for index in 0..gpu::devices().len() {
+        let folder = Folder::new("cuts");
+        let opened = |tuning| {
+            let pipeline_cache = Some(folder.0.clone());
+            Device::vulkan(index, DeviceOptions { tuning, pipeline_cache, ..DeviceOptions::default() }).unwrap()
+        };
+        let usual = results(&opened(None));
+        let classes = [Class::linear(37, 75), Class::conv3d(126, 50), Class::attention(48)];
+        for last in [1, 3, 5] {
+            let pick = |class: Class| class.cuts()[class.cuts().len() - last];
+            let tuning = classes.iter().fold(Tuning::default(), |tuning, class| tuning.with(*class, pick(*class)));
+            let device = opened(Some(tuning.clone()));
+            for (found, usual) in results(&device).iter().zip(&usual) {
+                let size = usual.iter().fold(0f32, |most, x| most.max(x.abs()));
+                let off = found.iter().zip(usual).fold(0f32, |most, (a, b)| most.max((a - b).abs()));
+                assert!(found.len() == usual.len() && off <= 1e-6 * size, "{off} of {size}: {tuning:?}");
+            }
+            tuning::keep(&device, &folder.0, &tuning).unwrap();
+            let Device::Vulkan(again) = opened(None) else { panic!("a GPU") };
+            assert_eq!(*again.tuning(), tuning);
+        }
+    }
+    assert!(tuning::keep(&Device::cpu().unwrap(), &std::env::temp_dir(), &Tuning::default()).is_err());
+}
+
 #[test]
 fn a_pipeline_cache_is_kept_and_a_damaged_or_foreign_one_ignored() {
     for index in 0..gpu::devices().len() {
-        let folder = Folder::new();
+        let folder = Folder::new("pipelines");
         let run = || {
             let pipeline_cache = Some(folder.0.clone());
             let device = Device::vulkan(index, DeviceOptions { pipeline_cache, ..DeviceOptions::default() }).unwrap();

@@ -4,6 +4,7 @@ use super::{check, check_place, finished};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::tuning::{Class, Cut, KEYS};
 use crate::vulkan::{self, Dispatch, Vulkan};
 use crate::work::Work;
 
@@ -117,9 +118,6 @@ pub fn attention(q: &Tensor, branches: &[KeyValue], heads: usize, scale: f32) ->
     finished(out)
 }
 
-/// Keys that a workgroup takes at a time.
-const KEYS: usize = 32;
-
 /// Has the shader run on one branch.
 fn run(
     vulkan: &Vulkan,
@@ -134,13 +132,9 @@ fn run(
     let width = q.shape().last();
     let head_dim = width / heads;
     let vectors = head_dim.div_ceil(KEYS);
-    // An invocation's part of the result is in registers: fewer rows of wide heads.
-    let own = if vectors > 4 { 2 } else { 4 };
-    let bytes =
-        |rows: usize, slice: usize| rows * (4 * KEYS + 16) + (80 * (rows + KEYS)).max(4 * slice * KEYS * vectors);
-    let sizes = [(64, 16), (64, 8), (64, 4), (32, 16), (32, 8), (32, 4)];
-    let fits = |&(rows, slice): &(usize, usize)| bytes(rows, slice) <= vulkan.shared_bytes();
-    let (rows, slice) = sizes.into_iter().find(fits).unwrap_or((16, 4));
+    let class = Class::attention(head_dim);
+    let cut = vulkan.cut(class, vectors);
+    let Cut { group: [rows, slice], own: [own, _] } = cut;
     let all = branch * queries..(branch + 1) * queries;
     let starts = [q.on(vulkan)?.1 + all.start * width, key.on(vulkan)?.1, value.on(vulkan)?.1];
     let aligned = head_dim.is_multiple_of(4) && starts.iter().all(|start| start.is_multiple_of(4));
@@ -152,7 +146,7 @@ fn run(
     let run = Dispatch::new(&vulkan::ATTENTION, out).rows(&all).read_rows(q, &all);
     let run = run.read_rows(key, &(0..*length)).read_rows(value, &(0..*length)).maybe(bias);
     let run = run.sizes(&[heads, head_dim, queries, *length, width, width, width]).scalars(&[scale]);
-    let run = run.constant(0, (rows / own * (KEYS / 4)) as u32).constant(1, rows as u32).constant(2, KEYS as u32);
+    let run = run.constant(0, class.local(cut) as u32).constant(1, rows as u32).constant(2, KEYS as u32);
     let run = run.constant(3, own as u32).constant(4, vectors as u32).constant(5, slice as u32);
     let run = run.constant(6, kind).constant(7, aligned.into()).groups(heads * queries.div_ceil(rows));
     let product = [4, queries, *length, width].into_iter().fold(1, |all: u64, size| all.saturating_mul(size as u64));

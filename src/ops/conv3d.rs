@@ -1,9 +1,10 @@
 use zoetrope_kernels::{self as kernels, Onto};
 
-use super::{TILE, check, check_place, finished, four, tile, weight_constant};
+use super::{check, check_place, cut, finished, four, weight_constant};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::tuning::Class;
 use crate::vulkan::{self, Dispatch, Vulkan};
 use crate::weights::Weight;
 use crate::work::Work;
@@ -166,10 +167,11 @@ fn run(
     let run = Dispatch::new(&vulkan::CONV3D, out).read(x).maybe(tail).weight(w).maybe(bias);
     let run = run.sizes(&[frames, height, width, c, n]).sizes(&output).sizes(&shape.kernel).sizes(&shape.stride);
     let run = run.sizes(&[shape.tail_frames, shape.pad_front, shape.pad[0], shape.pad[2], taps, tap_stride]);
-    let run = tile(run).constant(5, weight_constant(w.dtype())).constant(6, aligned.into());
+    let pixels: usize = output.iter().product();
+    let run = cut(vulkan, Class::conv3d(pixels, n), run, pixels, n)
+        .constant(5, weight_constant(w.dtype()))
+        .constant(6, aligned.into());
     let run = run.constant(7, bias.is_some().into()).constant(8, packed.into());
     let run = run.constant(9, (onto == Onto::Output).into());
-    let pixels: usize = output.iter().product();
-    let run = run.groups(pixels.div_ceil(TILE[0]) * n.div_ceil(TILE[1]));
     vulkan.run(Work::conv3d(shape), run)
 }

@@ -1,10 +1,11 @@
 use zoetrope_kernels::{self as kernels, Activation};
 
 use super::activation::activation_constant;
-use super::{LOCAL, TILE, check, check_place, check_row_vector, finished, tile, weight_constant};
+use super::{LOCAL, check, check_place, check_row_vector, cut, finished, weight_constant};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::tuning::Class;
 use crate::vulkan::{self, Dispatch, Vulkan};
 use crate::weights::Weight;
 use crate::work::Work;
@@ -110,7 +111,7 @@ fn run(
         let run = if few {
             run.constant(0, LOCAL as u32).constant(1, rows.len() as u32).groups(n.div_ceil(4))
         } else {
-            tile(run).groups(rows.len().div_ceil(TILE[0]) * n.div_ceil(TILE[1]))
+            cut(vulkan, Class::linear(rows.len(), n), run, rows.len(), n)
         };
         let run = run.constant(5, weight_constant(w.dtype())).constant(6, aligned.into());
         let run = run.constant(7, bias.is_some().into()).constant(8, activation_constant(activation));

@@ -44,7 +44,8 @@ use crate::dtype::DType;
 use crate::error::{DeviceFault, Error, Result};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
-use crate::vulkan::Dispatch;
+use crate::tuning::{Class, Cut};
+use crate::vulkan::{Dispatch, Vulkan};
 
 /// An [`Error::Shape`] unless `fits`.
 fn check(fits: bool, op: &'static str, left: Shape, right: impl Into<Shape>, why: &'static str) -> Result<()> {
@@ -76,15 +77,13 @@ fn groups_of(numbers: usize) -> usize {
     numbers.div_ceil(4 * LOCAL)
 }
 
-/// Rows and columns of a workgroup's part of a product, and of an invocation's part of that.
-const TILE: [usize; 2] = [64, 64];
-const OWN: [usize; 2] = [8, 4];
-
-/// Tells the shader of a product how it is cut.
-fn tile(run: Dispatch) -> Dispatch {
-    let run = run.constant(0, (TILE[0] / OWN[0] * (TILE[1] / OWN[1])) as u32);
-    let run = run.constant(1, TILE[0] as u32).constant(2, TILE[1] as u32);
-    run.constant(3, OWN[0] as u32).constant(4, OWN[1] as u32)
+/// Has a product of so many rows and columns cut as the device does best.
+fn cut<'a>(vulkan: &Vulkan, class: Class, run: Dispatch<'a>, rows: usize, columns: usize) -> Dispatch<'a> {
+    let cut = vulkan.cut(class, 0);
+    let Cut { group, own } = cut;
+    let run = run.constant(0, class.local(cut) as u32).constant(1, group[0] as u32).constant(2, group[1] as u32);
+    let run = run.constant(3, own[0] as u32).constant(4, own[1] as u32);
+    run.groups(rows.div_ceil(group[0]) * columns.div_ceil(group[1]))
 }
 
 /// What the shaders call a storage type.

@@ -2,11 +2,13 @@
 
 use std::convert::Infallible;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use super::{Dispatch, GpuInfo};
 use crate::device::{Cancel, Common, DeviceOptions};
 use crate::error::{DeviceFault, Error, Result};
 use crate::pool::PoolStats;
+use crate::tuning::{Class, Cut, Tuning};
 use crate::work::Work;
 
 /// A GPU; there is none in this build.
@@ -33,6 +35,11 @@ impl Vulkan {
     }
 
     pub(crate) fn another(&self, _: Cancel) -> Result<Self> {
+        match self.0 {}
+    }
+
+    /// How its shaders cut their work.
+    pub fn tuning(&self) -> &Tuning {
         match self.0 {}
     }
 
@@ -93,7 +100,11 @@ impl Vulkan {
         match self.0 {}
     }
 
-    pub(crate) fn shared_bytes(&self) -> usize {
+    pub(crate) fn cut(&self, _: Class, _: usize) -> Cut {
+        match self.0 {}
+    }
+
+    pub(crate) fn save_tuning(&self, _: &Path, _: &Tuning) -> std::io::Result<PathBuf> {
         match self.0 {}
     }
 

@@ -1,15 +1,16 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::memory::{Block, Memory};
 use super::open::{self, fault};
-use super::pipelines::Pipelines;
+use super::pipelines::{self, Pipelines};
 use super::staging::Staging;
 use super::stream::Stream;
 use super::{GpuInfo, GpuKind};
 use crate::device::{Cancel, Common, DeviceOptions};
 use crate::error::{DeviceFault, Error, Result};
 use crate::pool::{Pool, PoolStats};
+use crate::tuning::{Class, Cut, Tuning};
 
 /// FLOP and bytes that one dispatch and one submission may cost: a tenth of a second on the slowest GPU that is any use,
 /// far from where drivers lose patience.
@@ -34,6 +35,7 @@ pub(super) struct State {
     pub common: Common,
     pub limits: Limits,
     pipeline_cache: Option<PathBuf>,
+    tuning: Tuning,
 }
 
 /// What happens in order.
@@ -78,11 +80,13 @@ impl Vulkan {
             shared: properties.max_compute_shared_memory_size as usize,
             cost: if info.kind == GpuKind::Software { SOFTWARE_COST } else { COST },
         };
+        let cache = options.pipeline_cache.as_deref();
+        let tuning = options.tuning.or_else(|| pipelines::tuning(cache?, physical)).unwrap_or_default();
         let memory = Arc::new(Memory::new(&device));
         let line = Line {
             stream: Stream::new(&device, queue, limits.cost),
             staging: Staging::new(memory.clone()),
-            pipelines: Pipelines::new(&device, options.pipeline_cache.as_deref()),
+            pipelines: Pipelines::new(&device, cache),
         };
         Ok(Self(Arc::new(State {
             line: Mutex::new(line),
@@ -92,12 +96,19 @@ impl Vulkan {
             common: Common::new(options.cancel),
             limits,
             pipeline_cache: options.pipeline_cache,
+            tuning,
         })))
     }
 
     pub(crate) fn another(&self, cancel: Cancel) -> Result<Self> {
-        let pipeline_cache = self.0.pipeline_cache.clone();
-        Self::open(self.0.info.index, DeviceOptions { cancel, pipeline_cache, ..DeviceOptions::default() })
+        let State { pipeline_cache, tuning, .. } = &*self.0;
+        let (pipeline_cache, tuning) = (pipeline_cache.clone(), Some(tuning.clone()));
+        Self::open(self.0.info.index, DeviceOptions { cancel, pipeline_cache, tuning, ..DeviceOptions::default() })
+    }
+
+    /// How its shaders cut their work.
+    pub fn tuning(&self) -> &Tuning {
+        &self.0.tuning
     }
 
     /// What it is.
@@ -162,9 +173,16 @@ impl Vulkan {
         })
     }
 
-    /// Bytes of memory that a workgroup may share.
-    pub(crate) fn shared_bytes(&self) -> usize {
-        self.0.limits.shared
+    /// Sizes of parts for a class, and bytes that a workgroup shares of them: of attention with heads of so many vectors.
+    pub(crate) fn cut(&self, class: Class, vectors: usize) -> Cut {
+        let fits = |cut: &Cut| class.shared_bytes(*cut, vectors) <= self.0.limits.shared;
+        let cuts = std::iter::once(self.0.tuning.cut(class)).chain(class.ever_smaller());
+        cuts.clone().find(fits).or(cuts.last()).unwrap_or(class.usual())
+    }
+
+    /// Keeps the sizes that a device does best with in `folder`, where its pipelines are, for those who open it with that.
+    pub(crate) fn save_tuning(&self, folder: &Path, tuning: &Tuning) -> std::io::Result<PathBuf> {
+        self.line().pipelines.save_tuning(folder, tuning)
     }
 
     /// A panic elsewhere leaves the line as it was before a command or after it.

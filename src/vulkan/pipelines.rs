@@ -10,6 +10,7 @@ use vulkano::descriptor_set::layout::{
     DescriptorSetLayout, DescriptorSetLayoutBinding, DescriptorSetLayoutCreateInfo, DescriptorType,
 };
 use vulkano::device::Device;
+use vulkano::device::physical::PhysicalDevice;
 use vulkano::pipeline::cache::{PipelineCache, PipelineCacheCreateInfo};
 use vulkano::pipeline::compute::ComputePipelineCreateInfo;
 use vulkano::pipeline::layout::{PipelineLayout, PipelineLayoutCreateInfo, PushConstantRange};
@@ -20,6 +21,7 @@ use vulkano::shader::{ShaderModule, ShaderModuleCreateInfo, ShaderStages, Specia
 use super::Shader;
 use super::open::{PUSH_BYTES, driver, fault};
 use crate::error::{DeviceFault, Result};
+use crate::tuning::Tuning;
 
 /// A shader with its specialization constants.
 type Key = (&'static str, Vec<(u32, u32)>);
@@ -40,7 +42,7 @@ pub(super) struct Pipelines {
 impl Pipelines {
     /// No pipelines yet; `folder` holds what the driver made of them in earlier runs.
     pub fn new(device: &Arc<Device>, folder: Option<&Path>) -> Self {
-        let file = folder.map(|folder| folder.join(file_name(device)));
+        let file = folder.map(|folder| folder.join(file_name(device.physical_device(), "pipelines")));
         let found = file.as_deref().and_then(|file| load(file, device));
         let info = PipelineCacheCreateInfo { initial_data: found.unwrap_or_default(), ..Default::default() };
         // SAFETY: `load` returns only what `save` wrote, by its hash, and what this driver had made, by its header.
@@ -75,6 +77,13 @@ impl Pipelines {
         self.grown = true;
         self.compiled.insert(key, pipeline.clone());
         Ok(pipeline)
+    }
+
+    /// Keeps sizes of parts for this device and driver.
+    pub fn save_tuning(&self, folder: &Path, tuning: &Tuning) -> std::io::Result<PathBuf> {
+        let file = folder.join(file_name(self.device.physical_device(), "cuts"));
+        save(&file, tuning.to_text().as_bytes())?;
+        Ok(file)
     }
 
     fn module(&mut self, shader: &'static Shader) -> Result<Arc<ShaderModule>> {
@@ -114,12 +123,20 @@ impl Pipelines {
     }
 }
 
+/// The sizes of parts that were kept for a device and its driver.
+pub(super) fn tuning(folder: &Path, device: &PhysicalDevice) -> Option<Tuning> {
+    let file = folder.join(file_name(device, "cuts"));
+    // Far more than all classes.
+    let short = fs::metadata(&file).ok()?.len() < 1 << 16;
+    Tuning::from_text(&fs::read_to_string(file).ok().filter(|_| short)?)
+}
+
 impl Drop for Pipelines {
     fn drop(&mut self) {
         let (Some(file), Some(cache), true) = (&self.file, &self.cache, self.grown) else { return };
         if let Ok(data) = cache.get_data() {
             // The next run compiles anew.
-            let _ = save(file, &data);
+            let _ = save(file, &[MAGIC, &Sha256::hash(&data), &data].concat());
         }
     }
 }
@@ -136,10 +153,10 @@ const MAGIC: &[u8] = b"zoetrope pipelines 1\n";
 /// Far more than all pipelines of any driver.
 const MAX_BYTES: u64 = 64 << 20;
 
-fn file_name(device: &Device) -> String {
-    let properties = device.physical_device().properties();
+fn file_name(device: &PhysicalDevice, ending: &str) -> String {
+    let properties = device.properties();
     let uuid: String = properties.pipeline_cache_uuid.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{:04x}-{:04x}-{uuid}.pipelines", properties.vendor_id, properties.device_id)
+    format!("{:04x}-{:04x}-{uuid}.{ending}", properties.vendor_id, properties.device_id)
 }
 
 /// What was saved for this device and driver; nothing if it is foreign or damaged.
@@ -168,7 +185,7 @@ fn save(file: &Path, data: &[u8]) -> std::io::Result<()> {
     let folder = file.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let partial = file.with_extension(format!("partial-{}", std::process::id()));
-    let written = fs::write(&partial, [MAGIC, &Sha256::hash(data), data].concat());
+    let written = fs::write(&partial, data);
     let written = written.and_then(|()| fs::rename(&partial, file));
     if written.is_err() {
         let _ = fs::remove_file(partial);

@@ -1,7 +1,6 @@
 //! Where to compute.
 
-use std::path::PathBuf;
-
+use kernel_bench::saved;
 use zoetrope::{Cancel, Chosen, Device, DeviceChoice, DeviceFault, DeviceOptions, Error, GpuInfo, Result, SimdLevel};
 
 use crate::report::Report;
@@ -21,7 +20,8 @@ pub fn open(choice: &DeviceChoice, place: &Place, report: &Report) -> Result<Dev
         memory_budget: gpu.map_or_else(memory::total, |gpu| Some(gpu.memory)),
         level: place.level,
         exact_conv: place.exact_conv,
-        pipeline_cache: pipeline_cache(),
+        pipeline_cache: saved::pipelines(),
+        tuning: None,
         cancel: place.cancel.clone(),
     };
     let Chosen { device, instead } = choice.open(&mut options)?;
@@ -44,11 +44,6 @@ pub fn memory_of(device: &Device) -> Option<u64> {
         Device::Vulkan(vulkan) => Some(vulkan.info().memory),
         Device::Cpu(_) => memory::total(),
     }
-}
-
-/// Where drivers keep what they made of the shaders.
-fn pipeline_cache() -> Option<PathBuf> {
-    Some(dirs::cache_dir()?.join("zoetrope/pipelines"))
 }
 
 /// Prints the devices of this machine.

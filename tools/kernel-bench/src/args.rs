@@ -49,6 +49,8 @@ pub enum Command {
     Compare(Compare),
     /// Tell how long a model would take here
     Estimate(Estimate),
+    /// Find the sizes of parts that a GPU's shaders are fastest with, and keep them for the engine
+    Tune(Tune),
     /// Make a page of results
     Report(Report),
 }
@@ -141,6 +143,18 @@ pub struct Estimate {
     /// Which devices, without a file.
     #[command(flatten)]
     pub place: Place,
+}
+
+/// What to try.
+#[derive(Flags, Debug)]
+pub struct Tune {
+    /// vulkan, vulkan:N or part of a GPU's name; more than once for more [default: every GPU that is no software driver]
+    #[arg(long = "device", value_name = "DEVICE", value_parser = parsed::<DeviceChoice>)]
+    pub devices: Vec<DeviceChoice>,
+
+    /// Seconds for each kind of shape
+    #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    pub time: f64,
 }
 
 /// Files to show.

@@ -7,6 +7,7 @@ use zoetrope::{Device, DeviceChoice, DeviceOptions, GpuInfo, GpuKind};
 use crate::error::Result;
 use crate::machine::{self, Host};
 use crate::results::DeviceInfo;
+use crate::saved;
 
 /// Bytes that are surely more than the last cache of a GPU.
 const GPU_CACHE: u64 = 128 << 20;
@@ -29,19 +30,24 @@ pub fn open(choices: &[DeviceChoice]) -> Result<Vec<Opened>> {
         // A machine without Vulkan has a processor all the same.
         let gpus = Device::gpus().unwrap_or_default();
         for gpu in gpus.iter().filter(|gpu| gpu.kind != GpuKind::Software && gpu.unusable.is_none()) {
-            opened.push(described(Device::vulkan(gpu.index, DeviceOptions::default())?));
+            opened.push(described(Device::vulkan(gpu.index, options())?));
         }
         return Ok(opened);
     }
     let mut opened: Vec<Opened> = Vec::new();
     for choice in choices {
-        let one = described(choice.open(&mut |_| DeviceOptions::default())?.device);
+        let one = described(choice.open(&mut |_| options())?.device);
         // Named twice, by its number and by its name, it is measured once.
         if opened.iter().all(|other| other.info.id != one.info.id) {
             opened.push(one);
         }
     }
     Ok(opened)
+}
+
+/// With what the user's pipelines and tuning are.
+fn options() -> DeviceOptions {
+    DeviceOptions { pipeline_cache: saved::pipelines(), ..DeviceOptions::default() }
 }
 
 fn described(device: Device) -> Opened {

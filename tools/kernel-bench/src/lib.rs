@@ -30,5 +30,6 @@ pub mod show;
 pub mod stats;
 pub mod suite;
 pub mod task;
+pub mod tune;
 
 pub use error::{Error, Result};

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use kernel_bench::args::{Args, Command, Compare, Estimate, Place, Report, Run};
+use kernel_bench::args::{Args, Command, Compare, Estimate, Place, Report, Run, Tune};
 use kernel_bench::devices::{self, Opened};
 use kernel_bench::error::{Error, Result};
 use kernel_bench::estimate;
 use kernel_bench::results::{self, DeviceResults, Results, Storage};
 use kernel_bench::run::{self, Options};
 use kernel_bench::suite::Suite;
-use kernel_bench::{compare, report, saved, show};
+use kernel_bench::{compare, report, saved, show, tune};
 
 /// The exit status of something that got slower or is wrong, and of trouble.
 const WORSE: u8 = 1;
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Compare(files) => compared(&files),
         Command::Estimate(asked) => estimated(&asked).map(|()| true),
         Command::Report(files) => reported(&files).map(|()| true),
+        Command::Tune(asked) => tuned(&asked).map(|()| true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -76,18 +77,21 @@ fn measure(flags: &Run) -> Result<bool> {
 
 /// A run that says where it is, if somebody looks.
 fn with_progress(options: &Options, threads: Option<usize>) -> Result<Results> {
+    shown(|progress| run::with_threads(threads, || run::run(options, progress)))
+}
+
+/// Something that says where it is, if somebody looks.
+fn shown<T>(work: impl FnOnce(&mut (dyn FnMut(&str) + Send)) -> Result<T>) -> Result<T> {
     let shown = std::io::stderr().is_terminal();
-    let results = run::with_threads(threads, || {
-        run::run(options, &mut |doing| {
-            if shown {
-                say(&format!("\r\x1b[2K{doing}"));
-            }
-        })
+    let done = work(&mut |doing| {
+        if shown {
+            say(&format!("\r\x1b[2K{doing}"));
+        }
     });
     if shown {
         say("\r\x1b[2K");
     }
-    results
+    done
 }
 
 /// Whether nothing got slower.
@@ -142,6 +146,22 @@ fn reported(flags: &Report) -> Result<()> {
     let files = flags.files.iter().map(|path| Results::read(path)).collect::<Result<Vec<_>>>()?;
     results::write(&flags.output, &report::page(&files))?;
     print(&format!("{}\n", flags.output.display()))
+}
+
+fn tuned(flags: &Tune) -> Result<()> {
+    let named = !flags.devices.is_empty();
+    let gpus: Vec<Opened> =
+        devices::open(&flags.devices)?.into_iter().filter(|opened| named || opened.device.is_gpu()).collect();
+    if gpus.is_empty() {
+        let why = "there is no GPU to tune; software drivers have to be named".into();
+        return Err(Error::Request { what: "device", why });
+    }
+    for opened in gpus {
+        let (found, file) = shown(|progress| tune::tune(&opened.device, flags.time, progress))?;
+        let (name, kept) = (&opened.info.name, file.map(|file| format!("kept in {}\n", file.display())));
+        print(&format!("{}: {name}\n\n{}\n{}", opened.info.id, tune::text(&found), kept.unwrap_or_default()))?;
+    }
+    Ok(())
 }
 
 /// Writes to standard output; whoever closed the pipe has read enough.

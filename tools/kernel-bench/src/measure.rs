@@ -10,6 +10,7 @@ use crate::exact::Expected;
 use crate::results::{Clock, ErrorFigures, Measured, Peak, Row, Skipped, Storage, ThreadTiming, Timing, Types};
 use crate::stats::{Summary, median};
 use crate::task::Task;
+use crate::tune;
 
 /// Samples of a row, at least and at most.
 pub const SAMPLES: [usize; 2] = [20, 200];
@@ -258,7 +259,10 @@ struct Sample {
 
 /// Which way the engine goes on a device.
 pub fn path(device: &Device, case: &Case) -> String {
-    let Device::Cpu(_) = device else { return "vulkan, f32".into() };
+    if let Device::Vulkan(vulkan) = device {
+        let cut = tune::class_of(case).map(|class| format!(", {}", vulkan.tuning().cut(class)));
+        return format!("vulkan, f32{}", cut.unwrap_or_default());
+    }
     let level = device.to_string().trim_start_matches("cpu ").to_owned();
     let Case::Conv3d(conv) = case else { return level };
     let &Conv3d { frames, height, width, inputs, outputs, kernel, history } = conv;

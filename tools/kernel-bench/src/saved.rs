@@ -23,6 +23,11 @@ pub fn folder() -> Option<PathBuf> {
     Some(dirs::cache_dir()?.join("zoetrope/bench"))
 }
 
+/// Where pipelines are kept, and what [`tune`](crate::tune) found.
+pub fn pipelines() -> Option<PathBuf> {
+    Some(dirs::cache_dir()?.join("zoetrope/pipelines"))
+}
+
 /// Keeps results in a folder, a file for each device and suite, in place of older ones.
 ///
 /// # Errors

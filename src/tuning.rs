@@ -1,0 +1,269 @@
+//! How shaders cut their work into parts, and which sizes of parts a device does best with.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::device::Device;
+use crate::error::{DeviceFault, Error, Result};
+
+/// An op and a kind of shape, which have sizes of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// [`linear`](crate::ops::linear): rows up to 256 or more, columns up to 48 or more.
+    Linear([Size; 2]),
+    /// [`conv3d`](crate::ops::conv3d): pixels and output channels in place of rows and columns.
+    Conv3d([Size; 2]),
+    /// [`attention`](crate::ops::attention): heads up to 128 wide or wider.
+    Attention(Size),
+}
+
+/// Which part of its range a size is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Size {
+    /// The lower one.
+    Small,
+    /// The upper one.
+    Large,
+}
+
+impl Size {
+    fn of(size: usize, small: usize) -> Self {
+        if size <= small { Self::Small } else { Self::Large }
+    }
+}
+
+/// Rows and columns of a workgroup's part of a product, and of an invocation's part of that. Of attention the queries of a
+/// workgroup, the keys of `v` that it stages at a time, the queries of an invocation, and 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Of a workgroup.
+    pub group: [usize; 2],
+    /// Of an invocation.
+    pub own: [usize; 2],
+}
+
+const SMALL_ROWS: usize = 256;
+const SMALL_COLUMNS: usize = 48;
+/// Keys that a workgroup of attention takes at a time.
+pub(crate) const KEYS: usize = 32;
+/// Invocations of a workgroup at most: what every usable device has.
+const INVOCATIONS: usize = 256;
+
+impl Class {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        const BOTH: [Size; 2] = [Size::Small, Size::Large];
+        let pairs = || BOTH.into_iter().flat_map(|rows| BOTH.map(|columns| [rows, columns]));
+        pairs().map(Self::Linear).chain(pairs().map(Self::Conv3d)).chain(BOTH.map(Self::Attention))
+    }
+
+    /// That of a layer.
+    pub fn linear(rows: usize, columns: usize) -> Self {
+        Self::Linear([Size::of(rows, SMALL_ROWS), Size::of(columns, SMALL_COLUMNS)])
+    }
+
+    /// That of a convolution.
+    pub fn conv3d(pixels: usize, channels: usize) -> Self {
+        Self::Conv3d([Size::of(pixels, SMALL_ROWS), Size::of(channels, SMALL_COLUMNS)])
+    }
+
+    /// That of attention.
+    pub fn attention(head_dim: usize) -> Self {
+        Self::Attention(Size::of(head_dim, 4 * KEYS))
+    }
+
+    /// The sizes that are taken where nothing is known.
+    pub fn usual(self) -> Cut {
+        match self {
+            Self::Linear(_) | Self::Conv3d(_) => Cut { group: [64, 64], own: [8, 4] },
+            Self::Attention(Size::Small) => Cut { group: [64, 16], own: [4, 4] },
+            // An invocation's part of the result is in registers: fewer rows of wide heads.
+            Self::Attention(Size::Large) => Cut { group: [64, 16], own: [2, 4] },
+        }
+    }
+
+    /// The usual sizes, and smaller ones for heads so wide that little of them fits into shared memory: the last fit always.
+    pub(crate) fn ever_smaller(self) -> impl Iterator<Item = Cut> + Clone {
+        const SMALLER: [[usize; 2]; 6] = [[64, 8], [64, 4], [32, 16], [32, 8], [32, 4], [16, 4]];
+        let Cut { own, .. } = self.usual();
+        let smaller = if let Self::Attention(_) = self { &SMALLER[..] } else { &[] };
+        std::iter::once(self.usual()).chain(smaller.iter().map(move |&group| Cut { group, own }))
+    }
+
+    /// The sizes that there are, the usual ones first.
+    pub fn cuts(self) -> Vec<Cut> {
+        let mut cuts = vec![self.usual()];
+        let mut add = |group: [usize; 2], own: [usize; 2]| {
+            let cut = Cut { group, own };
+            if !cuts.contains(&cut) && self.takes(cut) {
+                cuts.push(cut);
+            }
+        };
+        let pick = |size: Size, small: [usize; 3], large: [usize; 3]| if size == Size::Small { small } else { large };
+        let (rows, columns) = match self {
+            Self::Linear(sizes) | Self::Conv3d(sizes) => {
+                (pick(sizes[0], [16, 32, 64], [32, 64, 128]), pick(sizes[1], [8, 16, 32], [32, 64, 128]))
+            }
+            Self::Attention(size) => (pick(size, [32, 64, 128], [16, 32, 64]), [8, 16, 32]),
+        };
+        for own in [[2, 4], [4, 4], [8, 4], [8, 8]] {
+            for rows in rows {
+                columns.iter().for_each(|&columns| add([rows, columns], own));
+            }
+        }
+        cuts
+    }
+
+    /// Whether the shader can be told this.
+    pub(crate) fn takes(self, Cut { group: [rows, columns], own: [own_rows, own_columns] }: Cut) -> bool {
+        let whole = |part: usize, own: usize| part > 0 && own > 0 && own <= 16 && part <= 256 && part % own == 0;
+        match self {
+            Self::Linear(_) | Self::Conv3d(_) => {
+                let both = whole(rows, own_rows) && whole(columns, own_columns);
+                both && own_rows * own_columns <= 64
+                    && (32..=INVOCATIONS).contains(&self.invocations([rows, columns], [own_rows, own_columns]))
+            }
+            Self::Attention(_) => {
+                let slices = [4, 8, 16, 32].contains(&columns);
+                let both = whole(rows, own_rows) && own_rows <= 8 && own_columns == 4 && slices;
+                both && (32..=INVOCATIONS).contains(&self.invocations([rows, columns], [own_rows, 4]))
+            }
+        }
+    }
+
+    fn invocations(self, [rows, columns]: [usize; 2], own: [usize; 2]) -> usize {
+        let columns = if let Self::Attention(_) = self { KEYS } else { columns };
+        rows / own[0] * (columns / own[1])
+    }
+
+    /// Invocations of a workgroup.
+    pub(crate) fn local(self, Cut { group, own }: Cut) -> usize {
+        self.invocations(group, own)
+    }
+
+    /// Bytes that a workgroup shares: of attention with heads of so many vectors of [`KEYS`] numbers.
+    pub(crate) fn shared_bytes(self, Cut { group: [rows, columns], .. }: Cut, vectors: usize) -> usize {
+        match self {
+            Self::Linear(_) | Self::Conv3d(_) => 80 * (rows + columns),
+            Self::Attention(_) => rows * (4 * KEYS + 16) + (80 * (rows + KEYS)).max(4 * columns * KEYS * vectors),
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |size: Size, [small, large]: [&'static str; 2]| if size == Size::Small { small } else { large };
+        let rows = |size| named(size, ["few", "many"]);
+        let columns = |size| named(size, ["narrow", "wide"]);
+        match *self {
+            Self::Linear(sizes) => write!(f, "linear {} {}", rows(sizes[0]), columns(sizes[1])),
+            Self::Conv3d(sizes) => write!(f, "conv3d {} {}", rows(sizes[0]), columns(sizes[1])),
+            Self::Attention(size) => write!(f, "attention {}", columns(size)),
+        }
+    }
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { group: [rows, columns], own: [own_rows, own_columns] } = self;
+        write!(f, "{rows}x{columns} by {own_rows}x{own_columns}")
+    }
+}
+
+/// The sizes that a device does best with; the usual ones for what is not in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tuning(Vec<(Class, Cut)>);
+
+/// The first line of a file, before the hash of the shaders that it is for.
+const HEAD: &str = "zoetrope cuts 1 ";
+
+impl Tuning {
+    /// With other sizes for a class; sizes that its shader cannot have are left out.
+    #[must_use]
+    pub fn with(mut self, class: Class, cut: Cut) -> Self {
+        self.0.retain(|(other, _)| *other != class);
+        if class.takes(cut) {
+            self.0.push((class, cut));
+        }
+        self
+    }
+
+    /// The sizes of a class.
+    pub fn cut(&self, class: Class) -> Cut {
+        self.0.iter().find(|(other, _)| *other == class).map_or_else(|| class.usual(), |(_, cut)| *cut)
+    }
+
+    /// As a file has it.
+    pub(crate) fn to_text(&self) -> String {
+        let lines = self.0.iter().map(|(class, cut)| format!("{class}: {cut}\n"));
+        format!("{HEAD}{}\n{}", shaders(), lines.collect::<String>())
+    }
+
+    /// What a file has, unless it is for other shaders or not of this form.
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        if lines.next()?.strip_prefix(HEAD)? != shaders() {
+            return None;
+        }
+        lines.try_fold(Self::default(), |tuning, line| {
+            let (name, cut) = line.split_once(": ")?;
+            let class = Class::all().find(|class| class.to_string() == name)?;
+            let mut sizes = cut.split([' ', 'x']).filter(|word| *word != "by").map(str::parse::<usize>);
+            let mut size = || sizes.next()?.ok();
+            let cut = Cut { group: [size()?, size()?], own: [size()?, size()?] };
+            class.takes(cut).then(|| tuning.with(class, cut))
+        })
+    }
+}
+
+/// Keeps sizes in `folder` for those who open the same device with the same driver and shaders and that folder as their
+/// [`pipeline_cache`](crate::DeviceOptions::pipeline_cache); returns the file.
+///
+/// # Errors
+/// [`Error::Device`] if it is the processor, whose kernels have one way alone; [`Error::Io`].
+pub fn keep(device: &Device, folder: &Path, tuning: &Tuning) -> Result<PathBuf> {
+    let Device::Vulkan(vulkan) = device else {
+        let why = "the processor's kernels are not cut in other ways; name a GPU".into();
+        return Err(Error::Device { fault: DeviceFault::Unusable, why });
+    };
+    let failed = |source| Error::Io { doing: "write", path: folder.to_owned(), source };
+    vulkan.save_tuning(folder, tuning).map_err(failed)
+}
+
+/// The hash of the manifest of all shaders.
+fn shaders() -> String {
+    let hash = hmac_sha256::Hash::hash(include_bytes!("../shaders/manifest.txt"));
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let tuning = Class::all().fold(Tuning::default(), |tuning, class| {
+            let cuts = class.cuts();
+            assert!(cuts.len() > 3 && cuts.iter().all(|cut| class.takes(*cut)), "{class}");
+            tuning.with(class, cuts[cuts.len() - 1])
+        });
+        assert_eq!(Class::all().count(), 10);
+        let text = tuning.to_text();
+        assert_eq!(Tuning::from_text(&text), Some(tuning));
+        let no = |from: &str, to: &str| assert_eq!(Tuning::from_text(&text.replacen(from, to, 1)), None, "{from}");
+        no("cuts 1", "cuts 2");
+        no(&shaders()[..8], "00000000");
+        no("linear", "lineal");
+        no(" by ", " by x");
+        no("x", "x0");
+        assert_eq!(Tuning::from_text(""), None);
+    }
+
+    #[test]
+    fn sizes_that_no_shader_has_are_not_taken() {
+        let class = Class::linear(1, 1);
+        let tuning = Tuning::default().with(class, Cut { group: [64, 64], own: [1, 1] });
+        assert_eq!(tuning.cut(class), class.usual());
+        assert_eq!(class.usual().to_string(), "64x64 by 8x4");
+    }
+}
