@@ -340,10 +340,11 @@ mod tests {
 
     #[test]
     fn winograd_is_for_some_shapes() {
+        let prefers = |size, channels| shape(3, size, channels, [3, 3, 3]).prefers_winograd();
         let base = shape(3, [8, 8], [32, 32], [3, 3, 3]);
         assert!(base.has_winograd() && base.prefers_winograd());
-        assert!(!shape(3, [7, 8], [32, 32], [3, 3, 3]).prefers_winograd());
-        assert!(!shape(3, [8, 8], [32, 3], [3, 3, 3]).prefers_winograd());
+        assert!(prefers([8, 8], [16, 3]) && prefers([8, 8], [4, 16]));
+        assert!(!prefers([7, 8], [32, 32]) && !prefers([8, 8], [96, 3]) && !prefers([8, 8], [3, 16]));
         for s in [Conv3d { stride: [1, 2, 2], ..base }, Conv3d { kernel: [3, 1, 1], ..base }] {
             assert!(!s.has_winograd() && !s.prefers_winograd());
         }

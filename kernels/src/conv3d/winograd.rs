@@ -11,6 +11,7 @@
 
 use super::{Conv3d, Onto, checked};
 use crate::arch::blocks::{Block, Blocks};
+use crate::gemm::narrow;
 use crate::gemm::tile::{NR, Part, Then, Tile};
 use crate::simd::{Kernel, LANES, MOST_VECTORS, Simd};
 use crate::stored::for_storage;
@@ -46,11 +47,12 @@ impl Conv3d {
         self.kernel[1..] == [3, 3] && self.kernel[0] <= MOST_TAPS && self.stride == [1; 3] && self.in_channels > 0
     }
 
-    /// Whether [`conv3d_winograd`] is the faster way: enough channels for its transforms to pay.
+    /// Whether [`conv3d_winograd`] is the faster way: nearly always, but to very few channels from many, which have a kernel
+    /// of their own.
     pub fn prefers_winograd(&self) -> bool {
         let [_, height, width] = self.output();
-        let pixels = height * width;
-        self.has_winograd() && self.in_channels >= 32 && self.out_channels >= 32 && pixels >= 64
+        let (pixels, few) = (height * width, self.out_channels <= narrow::COLUMNS);
+        self.has_winograd() && self.in_channels >= 4 && (!few || self.in_channels <= 32) && pixels >= 64
     }
 
     /// Bytes of working memory that [`conv3d_winograd`] keeps on each thread, and on the calling one besides, at most.

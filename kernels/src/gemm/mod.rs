@@ -1,7 +1,7 @@
 //! Matrix products: packed panels, a register tile, and the loops around them that `linear` and `conv3d` share.
 
 pub(crate) mod driver;
-mod narrow;
+pub(crate) mod narrow;
 pub(crate) mod pack;
 mod skinny;
 #[cfg(test)]

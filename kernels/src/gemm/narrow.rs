@@ -11,7 +11,7 @@ use crate::simd::{Kernel, LANES, Simd};
 use crate::{Exec, scratch};
 
 /// The most columns for which this is the faster way.
-pub(super) const COLUMNS: usize = 4;
+pub(crate) const COLUMNS: usize = 4;
 /// Rows per task: enough to pay for bringing the weight into order.
 const ROWS: usize = 512;
 
