@@ -34,7 +34,9 @@ object and background that are hard to tell apart do not occur.
 
 Limits: words that are not in the list of `zoetrope.json` are spelt letter by letter, which training has seen only as
 slips of the pen; they are mostly passed over. More than two objects, turns, other shapes and scenes were never there.
-Other sizes and lengths than 128x128 and {frames} frames were not trained.
+Other sizes and lengths than 128x128 and {frames} frames were not trained. The encoder of the autoencoder gives the
+first 16 channels of a latent, the pictures; the last four, by which the decoder tells shapes, are the transformer's to make:
+a clip that is encoded and decoded again keeps its colours and motions, not its shapes.
 
 {report}Licence: {licence}, as the project.
 """
