@@ -116,7 +116,8 @@ impl Class {
 
     /// Whether the shader can be told this.
     pub(crate) fn takes(self, Cut { group: [rows, columns], own: [own_rows, own_columns] }: Cut) -> bool {
-        let whole = |part: usize, own: usize| part > 0 && own > 0 && own <= 16 && part <= 256 && part.is_multiple_of(own);
+        let whole =
+            |part: usize, own: usize| part > 0 && own > 0 && own <= 16 && part <= 256 && part.is_multiple_of(own);
         match self {
             Self::Linear(_) | Self::Conv3d(_) => {
                 let both = whole(rows, own_rows) && whole(columns, own_columns);

@@ -88,7 +88,7 @@ pub struct Run {
     pub precision: Vec<Storage>,
 
     /// Seconds for each row
-    #[arg(long, value_name = "SECONDS", default_value = "4", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
     pub time: f64,
 
     /// What is printed: table, markdown, csv or json

@@ -89,7 +89,7 @@ impl Speeds<'_> {
         let (mut weights, mut sum) = (0.0, 0.0);
         for (row, measured) in self.rows.iter().filter(|(row, _)| row.case.op() == case.op()) {
             // Between two uses of an operand a model goes through all of its layers: none is in a cache.
-            let seconds = measured.cold.summary.median;
+            let seconds = measured.cold.typical();
             let weight = (distance(&row.case, case) + NEAR).powi(-2);
             sum += weight * (amount(&row.case) / seconds).ln();
             weights += weight;

@@ -138,7 +138,7 @@ fn known(place: &Place) -> Result<Vec<DeviceResults>> {
         return Ok(kept.into_iter().map(|saved| saved.device).collect());
     }
     let (suite, precision, devices) = (Suite::Quick, vec![Storage::Bf16], place.devices.clone());
-    let options = Options { devices, suite, ops: Vec::new(), precision, seconds: 4.0 };
+    let options = Options { devices, suite, ops: Vec::new(), precision, seconds: 3.0 };
     Ok(with_progress(&options, threads(place))?.devices)
 }
 

@@ -11,7 +11,7 @@ use zoetrope::DType;
 use crate::case::Case;
 use crate::error::{Error, Result};
 use crate::machine::Host;
-use crate::stats::Summary;
+use crate::stats::{Summary, median};
 use crate::suite::Suite;
 
 /// The version of the file's form; a reader refuses others.
@@ -325,6 +325,12 @@ impl Timing {
         }
     }
 
+    /// Seconds of a run in the middle one of the visits: what to expect, where figures are of the least.
+    pub fn typical(&self) -> f64 {
+        let least = self.visits.iter().copied().fold(f64::INFINITY, f64::min);
+        self.summary.median * (median(&self.visits) / least)
+    }
+
     /// By what share of the quietest visit the next one differs from it: what a figure may be off by. None of one visit.
     pub fn drift(&self) -> Option<f64> {
         let mut visits = self.visits.clone();
@@ -461,7 +467,7 @@ mod tests {
         timing.visit(visit(2.0));
         timing.visit(visit(2.5));
         assert_eq!((timing.summary.median, &timing.visits[..]), (2.0, &[3.0, 2.0, 2.5][..]));
-        assert_eq!(timing.drift(), Some(0.25));
+        assert_eq!((timing.drift(), timing.typical()), (Some(0.25), 2.5));
     }
 
     #[test]
