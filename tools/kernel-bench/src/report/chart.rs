@@ -161,7 +161,10 @@ pub fn shares(device: &DeviceResults) -> String {
     for quarter in 0..=(most * 4.0) as usize {
         let at = place(quarter as f64 / 4.0);
         line(&mut svg, if quarter == 4 { "roof" } else { "grid" }, [at, 12.0, at, bottom]);
-        text(&mut svg, "middle", at, bottom + 16.0, &format!("{} %", 25 * quarter));
+        // Where there are many, half of them do.
+        if most <= 1.5 || quarter.is_multiple_of(2) {
+            text(&mut svg, "middle", at, bottom + 16.0, &format!("{} %", 25 * quarter));
+        }
     }
     for (i, op) in Op::ALL.into_iter().enumerate() {
         let y = 12.0 + EACH * (i as f64 + 0.5);
