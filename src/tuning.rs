@@ -1,5 +1,7 @@
 //! How shaders cut their work into parts, and which sizes of parts a device does best with.
 
+#![cfg_attr(not(feature = "vulkan"), allow(dead_code, reason = "without GPUs nothing is cut"))]
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
