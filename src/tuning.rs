@@ -117,31 +117,21 @@ impl Class {
     }
 
     /// Whether the shader can be told this.
-    pub(crate) fn takes(self, Cut { group: [rows, columns], own: [own_rows, own_columns] }: Cut) -> bool {
+    pub(crate) fn takes(self, cut: Cut) -> bool {
+        let Cut { group: [rows, columns], own: [own_rows, own_columns] } = cut;
         let whole =
             |part: usize, own: usize| part > 0 && own > 0 && own <= 16 && part <= 256 && part.is_multiple_of(own);
-        match self {
-            Self::Linear(_) | Self::Conv3d(_) => {
-                let both = whole(rows, own_rows) && whole(columns, own_columns);
-                both && own_rows * own_columns <= 64
-                    && (32..=INVOCATIONS).contains(&self.invocations([rows, columns], [own_rows, own_columns]))
-            }
-            Self::Attention(_) => {
-                let slices = [4, 8, 16, 32].contains(&columns);
-                let both = whole(rows, own_rows) && own_rows <= 8 && own_columns == 4 && slices;
-                both && (32..=INVOCATIONS).contains(&self.invocations([rows, columns], [own_rows, 4]))
-            }
-        }
-    }
-
-    fn invocations(self, [rows, columns]: [usize; 2], own: [usize; 2]) -> usize {
-        let columns = if let Self::Attention(_) = self { KEYS } else { columns };
-        rows / own[0] * (columns / own[1])
+        let known = match self {
+            Self::Linear(_) | Self::Conv3d(_) => whole(columns, own_columns) && own_rows * own_columns <= 64,
+            Self::Attention(_) => own_rows <= 8 && own_columns == 4 && [4, 8, 16, 32].contains(&columns),
+        };
+        whole(rows, own_rows) && known && (32..=INVOCATIONS).contains(&self.local(cut))
     }
 
     /// Invocations of a workgroup.
-    pub(crate) fn local(self, Cut { group, own }: Cut) -> usize {
-        self.invocations(group, own)
+    pub(crate) fn local(self, Cut { group: [rows, columns], own }: Cut) -> usize {
+        let columns = if let Self::Attention(_) = self { KEYS } else { columns };
+        rows / own[0] * (columns / own[1])
     }
 
     /// Bytes that a workgroup shares: of attention with heads of so many vectors of [`KEYS`] numbers.
@@ -209,12 +199,14 @@ impl Tuning {
             return None;
         }
         lines.try_fold(Self::default(), |tuning, line| {
-            let (name, cut) = line.split_once(": ")?;
+            let (name, text) = line.split_once(": ")?;
             let class = Class::all().find(|class| class.to_string() == name)?;
-            let mut sizes = cut.split([' ', 'x']).filter(|word| *word != "by").map(str::parse::<usize>);
+            let mut sizes = text.split([' ', 'x']).filter(|word| *word != "by").map(str::parse::<usize>);
             let mut size = || sizes.next()?.ok();
             let cut = Cut { group: [size()?, size()?], own: [size()?, size()?] };
-            class.takes(cut).then(|| tuning.with(class, cut))
+            // Whatever is written otherwise did not come from here.
+            let ours = class.takes(cut) && cut.to_string() == text;
+            ours.then(|| tuning.with(class, cut))
         })
     }
 }
@@ -233,8 +225,8 @@ pub fn keep(device: &Device, folder: &Path, tuning: &Tuning) -> Result<PathBuf> 
     vulkan.save_tuning(folder, tuning).map_err(failed)
 }
 
-/// The hash of the manifest of all shaders.
-fn shaders() -> String {
+/// SHA-256 of the manifest of all shaders, in hexadecimal: what is known of a device holds for these alone.
+pub fn shaders() -> String {
     let hash = hmac_sha256::Hash::hash(include_bytes!("../shaders/manifest.txt"));
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }

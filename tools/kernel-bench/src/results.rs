@@ -442,9 +442,7 @@ pub fn write(path: &Path, text: &str) -> Result<()> {
 
 /// The engine that this program is built with.
 pub fn engine() -> Engine {
-    let hash = hmac_sha256::Hash::hash(include_bytes!("../../../shaders/manifest.txt"));
-    let shaders = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    Engine { version: env!("CARGO_PKG_VERSION").to_owned(), shaders }
+    Engine { version: env!("CARGO_PKG_VERSION").to_owned(), shaders: zoetrope::tuning::shaders() }
 }
 
 #[cfg(test)]
