@@ -1,4 +1,4 @@
-"""Holds the training passes against diffusers' own classes, and the measuring against clips that are known.
+"""Holds the training passes against diffusers' own classes, and the measuring and the fit against clips that are known.
 
     python -m train.check
 """
@@ -6,11 +6,13 @@
 import torch
 import torch.nn.functional as F
 
-from . import autoencoder, generator, measure, render, scenes, state
+from . import autoencoder, generator, made, measure, render, scenes, state
 
 SAME = 1e-5
 # The encoder's last activation is linear but for this much.
 POOLED = 0.05
+# How far from its place an object may be found in the latents of a clip, in half widths.
+OFF = 0.01
 
 
 def _near(name: str, found: torch.Tensor, wanted: torch.Tensor) -> None:
@@ -59,6 +61,15 @@ def main() -> None:
     print("measured on drawn clips:", " ".join(f"{name} {share:.3f}" for name, share in shares.items()))
     if shares["all"] < 0.98:
         raise SystemExit("measure.py does not see what is drawn")
+
+    world = scenes.sample(24, random, pairs=0.0)
+    latent = torch.cat([autoencoder.pooled(render.render(world, 64), 4), autoencoder.marked(render.marks(world))], 1)
+    with torch.enable_grad():
+        fitted, _ = made.fit(latent, world, latent.std((0, 2, 3, 4), keepdim=True)[0])
+    off = (fitted.path - world.path)[:, 0, :, :2].norm(dim=-1).mean(1)
+    print(f"fitted       objects lie {float(off.median()):.4f} half widths from their places, {float(off.max()):.4f} at most")
+    if off.median() > OFF:
+        raise SystemExit("made.py does not find what is drawn")
 
 
 if __name__ == "__main__":

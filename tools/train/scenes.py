@@ -13,8 +13,8 @@ FPS = 8
 # Radii by size, in half widths of the picture.
 RADII = (0.24, 0.34, 0.45)
 TRAVEL = (0.45, 0.8, 1.2)
-BOUNCES = (1.3, 2.0, 3.0)
-TURNS = (0.75, 1.1, 1.6)
+BOUNCES = (1.0, 1.4, 2.0)
+TURNS = (0.55, 0.75, 1.1)
 RATIOS = (1.6, 2.0, 2.5)
 # How far from the middle a shape's outline lies at most, over its radius.
 EXTENT = 1.15

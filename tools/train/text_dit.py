@@ -16,7 +16,7 @@ import torch.distributed
 import torch.multiprocessing
 from torch.utils.data import DataLoader, Dataset
 
-from . import captions, generator, latents, muon, sample, state, tokenizer
+from . import captions, generator, latents, muon, sample, scenes, state, tokenizer
 
 # Between sigma 0.75 and 0.99 (before the shift): there the marks come out of the noise, and with them the shapes.
 DECIDED = (0.5, 0.97)
@@ -28,6 +28,7 @@ class Steps(Dataset):
     def __init__(self, world, options, first: int):
         self.world, self.options, self.first = world, options, first
         self.tokens = tokenizer.build()
+        self.hard = torch.isin(world.motion[:, 0], torch.tensor([scenes.BOUNCING, scenes.CIRCLING])).nonzero()[:, 0]
 
     def __len__(self) -> int:
         return max(0, self.options.steps - self.first)
@@ -35,7 +36,11 @@ class Steps(Dataset):
     def __getitem__(self, index: int):
         step = self.first + index
         random = state.generator(self.options.seed, 3, step)
-        rows = torch.randint(len(self.world), (self.options.batch,), generator=random)
+        batch = (self.options.batch,)
+        rows = torch.randint(len(self.world), batch, generator=random)
+        if self.options.hard:
+            hard = self.hard[torch.randint(len(self.hard), batch, generator=random)]
+            rows = torch.where(torch.rand(batch, generator=random) < self.options.hard, hard, rows)
         texts = captions.captions(self.world.pick(rows), self.options.seed * 1_000_003 + step)
         return rows, *generator.tokenize(texts, self.tokens, trim=not self.options.compile)
 
@@ -85,6 +90,7 @@ def main() -> None:
     """Trains until the last step or until the time is over."""
     parser = state.arguments(__doc__, steps=20000, batch=32, rate=0.007, adam_rate=7e-4)
     parser.add_argument("--momentum", type=float, default=0.95, help="of Muon: the longer, the less noise")
+    parser.add_argument("--hard", type=float, default=0.0, help="share of clips drawn from those that bounce or circle alone")
     parser.add_argument("--workers", type=int, default=0, help="processes that write captions")
     parser.add_argument("--check", type=int, default=24, help="held-out prompts measured with each sheet")
     parser.add_argument("--processes", type=int, default=1, help="that share a batch, one thread each, on a CPU")

@@ -7,8 +7,8 @@ their differences to the neighbours (edges). Resumes from STATE/vae.pt; the same
 
 The transformer's pictures are less clear than the encoder's: a star may come out as something between a star and a
 triangle. What shape it is, the marks say; so most pictures here are spoilt on the way to the decoder, mixed with those
-of the same scene in other shapes and blurred, and the marks are what it can rely on. With `--predicted` clips come to
-it as the transformer (STATE/text_dit.pt) would have made them, with its own faults.
+of the same scene in other shapes and blurred, and the marks are what it can rely on. With `--made` every other step sees the
+transformer's own clips, with its faults, and the scenes that they show (STATE/made, made.py).
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ import time
 import torch
 import torch.nn.functional as F
 
-from . import autoencoder, captions, generator, muon, render, sample, scenes, state
+from . import autoencoder, made, muon, render, scenes, state
 
 EDGES = 1.0
 # Noise on the latents at most, so that the decoder stands what the transformer gets slightly wrong.
@@ -28,8 +28,8 @@ SPOILT = 0.7
 # Marks are up to this much larger than drawn.
 LOUD = 1.5
 SIDE = 128
-# With --predicted: the noise that clips are mixed with, at least and at most, and the steps back.
-NOISED, BACK = (0.4, 0.9), 3
+# With --made: the side of crops.
+AROUND = 80
 # Of the decoder, at most steps: after three of five a picture has a quarter of its side.
 LEVELS = 3
 # Where layers meet pictures and latents, and the norms: AdamW's, the other convolutions are Muon's.
@@ -88,46 +88,26 @@ def spoil(picture, other, random):
     return torch.lerp(mixed, blurred, uniform() * uniform() * spoilt)
 
 
-class Predicted:
-    """Whole clips with latents as the transformer makes them: noised so far that it has to draw all details anew."""
+class Made:
+    """Clips as the transformer makes them, with the pictures of what they show (made.py)."""
 
-    def __init__(self, path: pathlib.Path, device: str):
-        saved = state.load(path, device)
-        if saved is None:
-            raise SystemExit(f"{path} is not there: --predicted needs a transformer in training")
-        self.model = generator.Generator().to(device).eval()
-        state.fill(self.model, saved["average"])
-        self.mean, self.deviation = (saved[key].to(device)[:, None, None, None] for key in ("mean", "deviation"))
+    def __init__(self, out: pathlib.Path, device: str):
+        self.latents, self.world = made.read(out, device)
 
     def batch(self, options, step: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Crops of 64 pixels and their latents, near the middle of where an object is."""
+        """Crops of `AROUND` pixels, about where an object is at some time, and their latents."""
         random = state.generator(options.seed, 9, step)
-        count = options.batch // 8
-        world = scenes.sample(count, random, pairs=0.0)
-        texts = [captions.prompt(world, row) for row in range(count)]
-        middle = (world.path[:, 0, :, :2].mean(1) + 1) * (SIDE / 32)
-        corner = (middle - 2 + 2 * torch.rand(count, 2, generator=random) - 1).round().clamp(0, SIDE // 16 - 4).int()
-        world = world.to(device)
-        clips = render.render(world, SIDE, 64, 16 * corner)
-        picture = autoencoder.pooled(render.render(world, SIDE // 2), 4)
-        latent = self.again(torch.cat([picture, autoencoder.marked(render.marks(world))], 1), texts, random)
-        parts = [part[..., y : y + 4, x : x + 4] for part, (x, y) in zip(latent, corner.tolist())]
+        count, cells = options.batch // 8, AROUND // 16
+        rows = torch.randint(len(self.latents), (count,), generator=random)
+        world = self.world.pick(rows.to(device))
+        frame = torch.randint(scenes.FRAMES, (count,), generator=random)
+        centre = (world.path[torch.arange(count), 0, frame.to(device), :2].cpu() + 1) * (SIDE / 32)
+        aside = 2 * torch.rand(count, 2, generator=random) - 1
+        corner = (centre - cells / 2 + aside).round().clamp(0, SIDE // 16 - cells).int()
+        clips = render.render(world, SIDE, AROUND, 16 * corner)
+        latents = self.latents[rows.to(device)]
+        parts = [part[..., y : y + cells, x : x + cells] for part, (x, y) in zip(latents, corner.tolist())]
         return clips, torch.stack(parts)
-
-    @torch.no_grad()
-    def again(self, latent, texts: list[str], random) -> torch.Tensor:
-        """Latents mixed with noise and brought back by a few steps of the sampler's way."""
-        low, high = NOISED
-        sigma = low + (high - low) * torch.rand(len(texts), generator=random).to(latent.device)
-        noise = torch.randn(latent.shape, generator=random).to(latent.device)
-        x = torch.lerp((latent - self.mean) / self.deviation, noise, sigma[:, None, None, None, None])
-        ids, mask = (tensor.to(latent.device) for tensor in generator.tokenize([*texts, *[""] * len(texts)]))
-        rows, bias = self.model.encode(ids, mask)
-        for left in range(BACK, 0, -1):
-            times = (1000 * sigma * left / BACK).repeat(2)
-            told, empty = self.model.velocity(x.repeat(2, 1, 1, 1, 1), times, rows, bias).chunk(2)
-            x = x - (sigma / BACK)[:, None, None, None, None] * (empty + sample.GUIDANCE * (told - empty))
-        return x * self.deviation + self.mean
 
 
 class Shallow(torch.nn.Module):
@@ -178,7 +158,7 @@ def main() -> None:
     parser = state.arguments(__doc__, steps=4000, batch=32, rate=0.005, adam_rate=2e-4)
     parser.add_argument("--images", type=int, default=800, help="first steps, on single frames")
     parser.add_argument("--deep-every", type=int, default=4, help="one step of so many goes through all levels")
-    parser.add_argument("--predicted", action="store_true", help="every other step sees the transformer's own latents")
+    parser.add_argument("--made", action="store_true", help="every other step sees the transformer's own clips")
     options = parser.parse_args()
     device = options.device
     state.settle(device, options.threads)
@@ -201,7 +181,7 @@ def main() -> None:
         if "optimizer" in saved:
             optimizer.load_state_dict(saved["optimizer"])
     first = step
-    predicted = Predicted(options.out / "text_dit.pt", device) if options.predicted else None
+    own = Made(options.out, device) if options.made else None
     log = state.Log(options.out / "vae.jsonl")
     fused = torch.compile(loss_of, dynamic=False) if options.compile else loss_of
 
@@ -223,7 +203,10 @@ def main() -> None:
     sums: dict[str, list[torch.Tensor]] = {}
     end = start + 60 * options.minutes if options.minutes else float("inf")
     while step < options.steps and time.time() < end:
-        clips, latent = (predicted.batch if predicted and step % 2 else batch)(options, step, device)
+        if own and step % 2:
+            clips, latent = own.batch(options, step, device)
+        else:
+            clips, latent = batch(options, step // 2 if own else step, device)
         with torch.autocast(device, torch.bfloat16, enabled=state.narrow(device)):
             deep = step >= options.images and step // 4 % options.deep_every == 0
             loss, parts = (fused if clips.shape[-1] < SIDE else loss_of)(vae, clips, latent, None if deep else shallow)
