@@ -14,7 +14,7 @@ from diffusers import UniPCMultistepScheduler
 from . import autoencoder, captions, generator, measure, scenes, state
 from . import latents as stored
 
-SHIFT, STEPS, GUIDANCE = 3.0, 20, 2.0
+SHIFT, STEPS, GUIDANCE = 3.0, 20, 3.0
 
 
 def scheduler() -> UniPCMultistepScheduler:
