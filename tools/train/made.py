@@ -53,6 +53,12 @@ def places(latent: torch.Tensor, shape: torch.Tensor):
     return torch.stack([x, y], -1), (area / 16 / math.pi).sqrt() / scenes.EXTENT
 
 
+def _solve(matrix, goal):
+    """What brings each of the matrices [G, n, k] nearest to each of the goals [B, n]: [B, G, k], and the squares left."""
+    found = torch.einsum("gij,bj->bgi", torch.linalg.pinv(matrix), goal)
+    return found, (torch.einsum("gij,bgj->bgi", matrix, found) - goal[:, None]).square().sum(-1)
+
+
 class Paths(torch.nn.Module):
     """Paths by a few numbers for each clip: a straight way, a circle or a bounce, and how the size changes.
 
@@ -89,8 +95,7 @@ class Paths(torch.nn.Module):
         rows_x, rows_y = torch.stack([one, none, cos, -sin], -1), torch.stack([none, one, sin, cos], -1)
         matrix = torch.cat([rows_x, rows_y]).transpose(0, 1)  # [G, 10, 4]
         goal = torch.cat([centres[..., 0], centres[..., 1]], 1)  # [B, 10]
-        found = torch.einsum("gij,bj->bgi", torch.linalg.pinv(matrix), goal)
-        left = (torch.einsum("gij,bgj->bgi", matrix, found) - goal[:, None]).square().sum(-1)
+        found, left = _solve(matrix, goal)
         wide = found[..., 2].hypot(found[..., 3])
         best = (left + (wide - 0.55).clamp(min=0).square()).argmin(1)
         rows = torch.arange(len(goal))
@@ -106,8 +111,7 @@ class Paths(torch.nn.Module):
         hop = (weights @ (4 * u * (1 - u)).T).T  # [G, 5]
         matrix = torch.stack([torch.ones_like(hop), -hop], -1)
         goal = centres[..., 1]
-        found = torch.einsum("gij,bj->bgi", torch.linalg.pinv(matrix), goal)
-        left = (torch.einsum("gij,bgj->bgi", matrix, found) - goal[:, None]).square().sum(-1)
+        found, left = _solve(matrix, goal)
         high = found[..., 1]
         best = (left + (high - 1.4).clamp(min=0).square() + (0.5 - high).clamp(min=0).square()).argmin(1)
         rows = torch.arange(len(goal))
@@ -155,8 +159,7 @@ def shard(model, mean, deviation, seed: int, number: int) -> dict:
     """The latents and the fitted scenes of one shard, half of them of prompts that tell neither size nor speed."""
     random = state.generator(seed, 9, number)
     world = scenes.sample(HARD * SHARD, random, pairs=0.0)
-    hard = torch.isin(world.motion[:, 0], torch.tensor([scenes.BOUNCING, scenes.CIRCLING]))
-    weight = 1.0 + hard + (world.shape[:, 0] == words.SHAPES.index("star"))
+    weight = 1.0 + world.to_and_fro() + (world.shape[:, 0] == words.SHAPES.index("star"))
     world = world.pick(torch.multinomial(weight, SHARD, generator=random))
     world.size[::2], world.speed[::2] = 1, 1
     texts = [captions.prompt(world, row) for row in range(SHARD)]

@@ -56,6 +56,10 @@ class Scenes:
         """The scenes at `index`."""
         return Scenes(**{f.name: getattr(self, f.name)[index] for f in dataclasses.fields(self)})
 
+    def to_and_fro(self) -> torch.Tensor:
+        """Which scenes have a first object that bounces or circles, [B]: the hardest to get right."""
+        return torch.isin(self.motion[:, 0], torch.tensor([BOUNCING, CIRCLING], device=self.motion.device))
+
 
 @functools.cache
 def _tables():

@@ -16,7 +16,7 @@ import torch.distributed
 import torch.multiprocessing
 from torch.utils.data import DataLoader, Dataset
 
-from . import captions, generator, latents, muon, sample, scenes, state, tokenizer
+from . import captions, generator, latents, muon, sample, state, tokenizer
 
 # Between sigma 0.75 and 0.99 (before the shift): there the marks come out of the noise, and with them the shapes.
 DECIDED = (0.5, 0.97)
@@ -28,7 +28,7 @@ class Steps(Dataset):
     def __init__(self, world, options, first: int):
         self.world, self.options, self.first = world, options, first
         self.tokens = tokenizer.build()
-        self.hard = torch.isin(world.motion[:, 0], torch.tensor([scenes.BOUNCING, scenes.CIRCLING])).nonzero()[:, 0]
+        self.hard = world.to_and_fro().nonzero()[:, 0]
 
     def __len__(self) -> int:
         return max(0, self.options.steps - self.first)
