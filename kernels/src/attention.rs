@@ -16,8 +16,13 @@ use crate::{Exec, scratch};
 #[cfg(test)]
 mod tests;
 
-/// Numbers in a block of keys, of values or of queries, about: 128 KiB each.
+/// Numbers in a block of keys or of values, about: 128 KiB.
 const BLOCK: usize = 32 * 1024;
+/// Numbers in a block of queries, about. They pass by once for each block of keys, which are brought together again for
+/// each block of queries and come from farther.
+const QUERIES: usize = 2 * BLOCK;
+/// Rows of values that are asked for ahead of their use: they lie too far apart for the machine to foresee them.
+const AHEAD: usize = 8;
 
 /// The shape of an attention over rows that hold all heads side by side: head `h` begins at `h * head_dim`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,9 +118,8 @@ impl Plan {
         let even = |all: usize, most: usize, unit: usize| {
             all.div_ceil(all.div_ceil(most).max(1)).max(1).next_multiple_of(unit)
         };
-        let most = BLOCK / s.head_dim;
-        let queries = even(s.queries, most.clamp(10 * MR, 24 * MR), MR);
-        let keys = even(s.keys, (most / NR * NR).clamp(2 * NR, 8 * NR), NR);
+        let queries = even(s.queries, (QUERIES / s.head_dim).clamp(10 * MR, 48 * MR), MR);
+        let keys = even(s.keys, (BLOCK / s.head_dim / NR * NR).clamp(2 * NR, 8 * NR), NR);
         Self { queries, keys, dims: s.head_dim.next_multiple_of(LANES), wide: s.head_dim.next_multiple_of(NR) }
     }
 
@@ -184,6 +188,7 @@ impl Kernel for Task<'_> {
                     let out = Lines { lines, strides: [1, rows] };
                     Tile { rows, left, right, bias: None, then: Then::Set, out }.run(s);
                 }
+                let mut shrink = [1.0; MR];
                 for i in 0..rows {
                     let query = block.row + row + i;
                     let bias = match bias {
@@ -194,11 +199,16 @@ impl Kernel for Task<'_> {
                             Some(&bias[first..first + here])
                         }
                     };
-                    let scores = &mut scores[i..];
-                    let shrink = weigh(s, scores, rows, here, bias, &mut most[row + i], &mut sums[row + i]);
+                    let before = most[row + i];
+                    most[row + i] = greatest(s, &mut scores[i..], rows, here, bias, before);
+                    shrink[i] = before - most[row + i];
+                }
+                exp_of_all(s, &mut shrink);
+                for i in 0..rows {
+                    weigh(s, &mut scores[i..], rows, chunks, most[row + i], shrink[i], &mut sums[row + i]);
                     // After the first blocks the maximum seldom grows.
-                    if start > 0 && shrink != 1.0 {
-                        times(s, s.splat(shrink), block.row(row + i, 0..dim));
+                    if start > 0 && shrink[i] != 1.0 {
+                        times(s, s.splat(shrink[i]), block.row(row + i, 0..dim));
                     }
                 }
                 let left = &scores.as_flattened()[..chunks * rows * LANES];
@@ -239,6 +249,9 @@ fn pack_keys<S: Simd>(s: S, shape: &Attention, k: &[f32], count: usize, panels: 
     let dims = dim.next_multiple_of(LANES);
     let (bytes, stride): (&[u8], _) = (bytemuck::cast_slice(k), shape.kv_stride * size_of::<f32>());
     for (key, panel) in (0..count).step_by(width).zip(panels.chunks_mut(dims * width)) {
+        for at in pack::lines(stride, key + width..count.min(key + 2 * width), dim * size_of::<f32>()) {
+            s.prefetch(bytes, at);
+        }
         pack::right::<S, F32>(s, &bytes[key * stride..], stride, width.min(count - key), dim, Some, panel);
         panel[dim * width..].fill(0.0);
     }
@@ -251,6 +264,9 @@ fn pack_values<S: Simd>(s: S, shape: &Attention, v: &[f32], count: usize, panels
     let terms = count.next_multiple_of(LANES);
     let (lines, _) = panels.as_chunks_mut::<LANES>();
     for key in 0..count {
+        for at in (0..shape.head_dim).step_by(LANES) {
+            s.prefetch(v, (key + AHEAD) * shape.kv_stride + at);
+        }
         let row = &v[key * shape.kv_stride..][..shape.head_dim];
         let (whole, rest) = row.as_chunks::<LANES>();
         let line = |i: usize| (i / vectors * terms + key) * vectors + i % vectors;
@@ -268,24 +284,23 @@ fn pack_values<S: Simd>(s: S, shape: &Attention, v: &[f32], count: usize, panels
     }
 }
 
-/// Turns one query's scores, whose vectors lie `stride` apart, into exponentials, adds those to its sum and returns the
-/// factor that brings what it had before to the new maximum.
+/// Adds the bias to one query's scores, whose vectors lie `stride` apart, and returns the greatest of them and of
+/// `most`.
 #[inline(always)]
-fn weigh<S: Simd>(
+fn greatest<S: Simd>(
     s: S,
     scores: &mut [[f32; LANES]],
     stride: usize,
     count: usize,
     bias: Option<&[f32]>,
-    most: &mut f32,
-    sum: &mut [f32; LANES],
+    most: f32,
 ) -> f32 {
     let chunks = count.div_ceil(LANES);
     if !count.is_multiple_of(LANES) {
         // Lanes without a key.
         scores[(chunks - 1) * stride][count % LANES..].fill(f32::NEG_INFINITY);
     }
-    let mut greatest = s.splat(*most);
+    let mut greatest = s.splat(most);
     if let Some(bias) = bias {
         for (scores, bias) in scores.iter_mut().step_by(stride).zip(bias.chunks(LANES)) {
             let score = s.load(scores) + s.load_partial(bias);
@@ -297,18 +312,37 @@ fn weigh<S: Simd>(
             greatest = s.max(s.load(scores), greatest);
         }
     }
-    let new = s.max_lane(greatest);
+    s.max_lane(greatest)
+}
+
+/// The exponentials of a tile's numbers up to 0.
+#[inline(always)]
+fn exp_of_all<S: Simd>(s: S, numbers: &mut [f32; MR]) {
+    let mut lanes = [0.0; LANES];
+    lanes[..MR].copy_from_slice(numbers);
+    numbers.copy_from_slice(&s.to_array(exp_of_less(s, s.load(&lanes)))[..MR]);
+}
+
+/// Turns one query's scores into exponentials of their distance to the greatest, and adds those to its sum, which shrinks
+/// by a factor before.
+#[inline(always)]
+fn weigh<S: Simd>(
+    s: S,
+    scores: &mut [[f32; LANES]],
+    stride: usize,
+    chunks: usize,
+    most: f32,
+    shrink: f32,
+    sum: &mut [f32; LANES],
+) {
     let mut total = s.zero();
-    let middle = s.splat(new);
+    let middle = s.splat(most);
     for scores in scores.iter_mut().step_by(stride).take(chunks) {
         let weight = exp_of_less(s, s.load(scores) - middle);
         s.store(weight, scores);
         total = total + weight;
     }
-    let shrink = s.to_array(exp_of_less(s, s.splat(*most - new)))[0];
     s.store(s.fma(s.load(sum), s.splat(shrink), total), sum);
-    *most = new;
-    shrink
 }
 
 /// Multiplies numbers by a factor.

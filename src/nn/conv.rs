@@ -67,6 +67,10 @@ impl CausalConv3d {
     fn remember(&self, x: &Tensor, tail: &mut Tail) -> Result<()> {
         let taps = self.kernel[0];
         if taps > 1 {
+            if x.dims()[0] >= taps - 1 {
+                // Nothing of it remains: the new frames take its place in memory.
+                *tail = Tail::Start;
+            }
             *tail = Tail::Frames(ops::last_frames(tail.frames(), x, taps - 1)?);
         }
         Ok(())

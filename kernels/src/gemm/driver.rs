@@ -19,15 +19,17 @@ use crate::{Exec, Level, Stored, scratch};
 const fn most_rows(level: Level) -> usize {
     match level {
         Level::Portable | Level::Avx2 => 192,
-        Level::Avx512 => 384,
+        Level::Avx512 => 288,
     }
 }
 /// Columns of the product per task, at most.
 const COLUMNS: usize = 768;
 /// Terms of the sum per block: few enough for a right panel to stay near, many enough for the sums in registers.
-const DEPTH: usize = 384;
+const DEPTH: usize = 512;
 /// Channels of a block at the least, where there are so many: a run of them is a cache line.
 const RUN: usize = 16;
+/// Rows of the left operand that are asked for ahead of their use.
+const AHEAD: usize = 6;
 /// Tasks to be had, so that many threads find work in a product of few rows.
 const TASKS: usize = 16;
 
@@ -206,7 +208,14 @@ impl<L: Left, T: Storage> Kernel for Task<'_, L, T> {
                     After::Act(_) | After::Add(None) => Then::Add,
                     After::Add(Some(factors)) => Then::AddTimes(&factors[here]),
                 };
+                // The next panel's rows lie far apart: they are asked for a few lines at a time.
+                let ahead = block.columns.min(columns.end + width) - columns.end;
+                let mut lines = pack::lines(stride, width..width + ahead, stored * T::SIZE);
+                let each = lines.len().div_ceil(block.rows.div_ceil(height));
                 for row in (0..block.rows).step_by(height) {
+                    for at in lines.by_ref().take(each) {
+                        s.prefetch(&bytes[from..], at);
+                    }
                     let rows = height.min(block.rows - row);
                     let left = &left_panels[row * k..(row + rows) * k];
                     let out = Part { block: &mut block, row, columns: columns.clone() };
@@ -258,6 +267,12 @@ fn pack_left<S: Simd, L: Left>(
         let panel = &mut panels[(start - rows.start) * k..][..here * k];
         for row in 0..here {
             let place = left.place(start + row);
+            if let ([tap], true) = (taps, start + row + AHEAD < rows.end) {
+                let run = left.run(left.place(start + row + AHEAD), *tap, channels.clone());
+                for at in (0..run.len()).step_by(LANES) {
+                    s.prefetch(run, at);
+                }
+            }
             for (slot, &tap) in taps.iter().enumerate() {
                 let run = left.run(place, tap, channels.clone());
                 pack::left(s, run, here, row, slot * channels.len(), panel);

@@ -1,5 +1,7 @@
 //! Packing: what a tile reads in one sweep is brought together in that order, widened on the way.
 
+use std::ops::Range;
+
 use crate::simd::{LANES, Simd};
 use crate::stored::Storage;
 
@@ -33,6 +35,14 @@ pub(crate) fn left_end(rows: usize, terms: usize, panel: &mut [f32]) {
             line[inside..].fill(0.0);
         }
     }
+}
+
+/// Where the cache lines of stored rows of `length` bytes, `stride` apart, begin.
+#[inline(always)]
+pub(crate) fn lines(stride: usize, rows: Range<usize>, length: usize) -> impl ExactSizeIterator<Item = usize> {
+    const LINE: usize = 64;
+    let each = length.div_ceil(LINE).max(1);
+    (0..rows.len() * each).map(move |i| (rows.start + i / each) * stride + i % each * LINE)
 }
 
 /// Turns up to a tile's columns of stored rows of `k` numbers into `[..][columns]`: number `p` of each goes to row
