@@ -10,6 +10,11 @@ use crate::ops::{self, Activation, KeyValue};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
+/// Numbers of the frames that pass the last level at a time, about, and how many frames these are at least: convolutions
+/// of single frames would take longer.
+const LARGE: usize = 16 << 20;
+const LARGE_FRAMES: usize = 2;
+
 /// The decoder of Wan's VAE.
 ///
 /// Wan team, arXiv 2503.20314; diffusers' `autoencoder_kl_wan.py`.
@@ -103,16 +108,45 @@ impl Decoder {
         x = self.mid.1.forward(x)?;
         x = self.mid.2.forward(x, &mut state.mid.1)?;
         state.ups.resize_with(self.ups.len(), UpState::default);
-        for (up, state) in self.ups.iter().zip(&mut state.ups) {
+        let last = self.ups.len() - 1;
+        for (i, (up, state)) in self.ups.iter().zip(&mut state.ups).enumerate().take(last) {
             self.weights.check_unchanged()?;
-            x = up.forward(x, state)?;
+            x = up.residual(x, state)?;
+            if i + 1 < last {
+                x = up.upsample(x, state)?;
+            }
         }
-        x = self.norm_out.forward_with(&x, Activation::Silu)?;
-        x = self.conv_out.forward(&x, &mut state.conv_out)?;
-        if !x.is_finite()? {
+        // The largest frames pass a few at a time: with all of them at once the decoder would need a third more memory.
+        let frames = x.dims()[0];
+        let each = 2 * x.shape().numel() / frames; // four times the pixels, half the channels
+        let together = (LARGE / each.max(1)).max(LARGE_FRAMES);
+        let parts = (0..frames).step_by(together).map(|t| t..frames.min(t + together));
+        let mut video: Option<Tensor> = None;
+        for part in parts {
+            let part = self.decode_large(state, x.narrow(part)?)?;
+            video = Some(match video {
+                Some(video) => ops::last_frames(Some(&video), &part, video.dims()[0] + part.dims()[0])?,
+                None => part,
+            });
+        }
+        let video = video.expect("a latent frame becomes one frame or more");
+        if !video.is_finite()? {
             return Err(Error::NotFinite { stage: "VAE decoder", step: None, layer: None });
         }
-        ops::clamp(x, -1.0, 1.0)
+        ops::clamp(video, -1.0, 1.0)
+    }
+
+    /// The last upsampling and what follows it.
+    fn decode_large(&self, state: &mut DecoderState, mut x: Tensor) -> Result<Tensor> {
+        self.weights.check_unchanged()?;
+        let last = self.ups.len() - 1;
+        if let Some(before) = last.checked_sub(1) {
+            x = self.ups[before].upsample(x, &mut state.ups[before])?;
+        }
+        x = self.ups[last].residual(x, &mut state.ups[last])?;
+        x = self.ups[last].upsample(x, &mut state.ups[last])?;
+        x = self.norm_out.forward_with(&x, Activation::Silu)?;
+        self.conv_out.forward(&x, &mut state.conv_out)
     }
 }
 
@@ -182,11 +216,15 @@ impl UpBlock {
         Ok(Self { resnets: (0..resnets).map(resnet).collect::<Result<_>>()?, upsampler })
     }
 
-    fn forward(&self, mut x: Tensor, state: &mut UpState) -> Result<Tensor> {
+    fn residual(&self, mut x: Tensor, state: &mut UpState) -> Result<Tensor> {
         state.resnets.resize_with(self.resnets.len(), ResState::default);
         for (resnet, state) in self.resnets.iter().zip(&mut state.resnets) {
             x = resnet.forward(x, state)?;
         }
+        Ok(x)
+    }
+
+    fn upsample(&self, x: Tensor, state: &mut UpState) -> Result<Tensor> {
         match &self.upsampler {
             Some(upsampler) => upsampler.forward(x, &mut state.time),
             None => Ok(x),
