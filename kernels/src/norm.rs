@@ -40,6 +40,9 @@ fn rows(exec: Exec, x: &[f32], width: usize, out: &mut [f32], task: impl Fn(&[f3
     pieces(exec, out, rows_of_a_task(width), |at, out| task(&x[at..at + out.len()], out));
 }
 
+/// Rows whose factors are worked out together: each is a long chain of operations that wait for one another.
+const TOGETHER: usize = 4;
+
 /// What a row is multiplied by, from the sum of its squares.
 trait Factor: Copy {
     fn of(self, squares: f64, width: usize) -> f64;
@@ -134,18 +137,25 @@ impl<F: Factor, T: Then> Kernel for Scale<'_, F, T> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { x, weight, factor, then, out } = self;
-        for (row, out) in x.chunks_exact(weight.len()).zip(out.chunks_exact_mut(weight.len())) {
-            let [_, squares] = sums(s, row, 0.0);
-            let factor = s.splat(factor.of(squares, weight.len()) as f32);
-            let ((vectors, rest), (out, out_rest)) = (row.as_chunks::<LANES>(), out.as_chunks_mut::<LANES>());
-            let start_of_rest = LANES * vectors.len();
-            for (i, (vector, out)) in vectors.iter().zip(out).enumerate() {
-                let scaled = s.load(vector) * factor * load_at(s, weight, LANES * i);
-                s.store(then.apply(s, scaled, LANES * i), out);
+        let width = weight.len();
+        for (rows, outs) in x.chunks(TOGETHER * width).zip(out.chunks_mut(TOGETHER * width)) {
+            let mut factors = [0.0; TOGETHER];
+            for (to, row) in factors.iter_mut().zip(rows.chunks_exact(width)) {
+                let [_, squares] = sums(s, row, 0.0);
+                *to = factor.of(squares, width) as f32;
             }
-            if !rest.is_empty() {
-                let scaled = s.load_partial(rest) * factor * load_at(s, weight, start_of_rest);
-                s.store_partial(then.apply(s, scaled, start_of_rest), out_rest);
+            for ((row, out), factor) in rows.chunks_exact(width).zip(outs.chunks_exact_mut(width)).zip(factors) {
+                let factor = s.splat(factor);
+                let ((vectors, rest), (out, out_rest)) = (row.as_chunks::<LANES>(), out.as_chunks_mut::<LANES>());
+                let start_of_rest = LANES * vectors.len();
+                for (i, (vector, out)) in vectors.iter().zip(out).enumerate() {
+                    let scaled = s.load(vector) * factor * load_at(s, weight, LANES * i);
+                    s.store(then.apply(s, scaled, LANES * i), out);
+                }
+                if !rest.is_empty() {
+                    let scaled = s.load_partial(rest) * factor * load_at(s, weight, start_of_rest);
+                    s.store_partial(then.apply(s, scaled, start_of_rest), out_rest);
+                }
             }
         }
     }

@@ -174,13 +174,6 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn scale(self, a: F32x16, n: F32x16) -> F32x16 {
-        // In two halves, each of which has an exponent: thus what ends below the normal range is rounded, not lost.
-        let half = self.round(n * self.splat(0.5));
-        a * pow2(self, half) * pow2(self, n - half)
-    }
-
-    #[inline(always)]
-    fn scale_down(self, a: F32x16, n: F32x16) -> F32x16 {
         // An exponent of -127 means zero.
         a * pow2(self, self.max(n, self.splat(-127.0)))
     }
@@ -211,7 +204,7 @@ impl Simd for Avx2 {
     }
 }
 
-/// `2^n` by exponent bits, of integers in `-126..=127`; 0 of -127.
+/// `2^n` by exponent bits, of integers in `-126..=127`; 0 of -127, infinite of 128.
 #[inline(always)]
 fn pow2(s: Avx2, n: F32x16) -> F32x16 {
     // 1.5 * 2^23 + 127 leaves the biased exponent in the low bits of the sum.

@@ -186,11 +186,6 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn scale_down(self, a: F32x16, n: F32x16) -> F32x16 {
-        self.scale(a, n)
-    }
-
-    #[inline(always)]
     fn swap_pairs(self, a: F32x16) -> F32x16 {
         F32x16(intrinsics!(_mm512_permute_ps::<0b10_11_00_01>(a.0)))
     }

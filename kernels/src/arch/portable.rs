@@ -93,13 +93,6 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn scale(self, a: f32x16, n: f32x16) -> f32x16 {
-        // In two halves, each of which has an exponent: thus what ends below the normal range is rounded, not lost.
-        let half = (n * f32x16::splat(0.5)).round_ties_even();
-        a * pow2(half) * pow2(n - half)
-    }
-
-    #[inline(always)]
-    fn scale_down(self, a: f32x16, n: f32x16) -> f32x16 {
         // An exponent of -127 means zero.
         a * pow2(self.max(n, f32x16::splat(-127.0)))
     }
@@ -167,7 +160,7 @@ impl Simd for Portable {
     }
 }
 
-/// `2^n` by exponent bits, of integers in `-126..=127`; 0 of -127.
+/// `2^n` by exponent bits, of integers in `-126..=127`; 0 of -127, infinite of 128.
 #[inline(always)]
 fn pow2(n: f32x16) -> f32x16 {
     // 1.5 * 2^23 + 127 leaves the biased exponent in the low bits of the sum.
