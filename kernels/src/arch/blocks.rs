@@ -54,7 +54,8 @@ impl<'a> Blocks<'a> {
             // Work for one thread stays on the caller's.
             give(0);
         } else {
-            (0..tasks).into_par_iter().for_each(give);
+            // One by one: left to itself rayon hands out runs of tasks, and whoever is done first cannot help with a run.
+            (0..tasks).into_par_iter().with_max_len(1).for_each(give);
         }
     }
 
