@@ -7,11 +7,14 @@
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use clock::now;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use zoetrope_kernels::{
     Activation, Attention, AttentionBias, Conv3d, Exec, Level, Onto, Stored, activate, attention, channel_norm, conv3d,
     conv3d_winograd, layer_norm, linear, linear_add, modulate, probe, rms_norm, rope,
 };
+
+mod clock;
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -28,15 +31,6 @@ fn numbers(count: usize) -> Vec<f32> {
 
 fn bf16(count: usize) -> Vec<u8> {
     numbers(count).iter().flat_map(|&x| half::bf16::from_f32(x).to_le_bytes()).collect()
-}
-
-/// Time that this thread has run for, so that what else the machine does counts less; that of the clock where unknown.
-fn now(begin: Instant) -> Duration {
-    // The system's account is brought up to date when the thread offers to pause.
-    std::thread::yield_now();
-    let schedule = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let running = schedule.as_ref().and_then(|s| s.split(' ').next()).and_then(|s| s.parse().ok());
-    running.map_or_else(|| begin.elapsed(), Duration::from_nanos)
 }
 
 /// What the machine can do on this thread: operations, and bytes read or written, in a second.

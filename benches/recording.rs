@@ -1,25 +1,22 @@
 //! What it costs the processor to record work for a GPU: `cargo bench --features vulkan --bench recording`.
 //!
 //! Each line is 1,000 dispatches of one op on tensors so small that their arithmetic counts for little; the time is this
-//! thread's own, from the call of the op until the last commands are submitted and done. A software driver computes in threads of its
-//! own. Bound: 5 microseconds a dispatch.
+//! thread's own, from the call of the op until the last commands are submitted and done. A software driver computes in
+//! threads of its own. Bound: 5 microseconds a dispatch.
 
 use std::time::{Duration, Instant};
 
+use clock::now;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use zoetrope::rng::randn;
 use zoetrope::{DeviceChoice, DeviceOptions, Result, Tensor, ops};
 
+mod clock;
+
 const DISPATCHES: u64 = 1000;
 
-/// Time that this thread has run for, so that waiting for the device does not count; that of the clock where unknown.
-fn now(begin: Instant) -> Duration {
-    // The system's account is brought up to date when the thread offers to pause.
-    std::thread::yield_now();
-    let schedule = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let running = schedule.as_ref().and_then(|s| s.split(' ').next()).and_then(|s| s.parse().ok());
-    running.map_or_else(|| begin.elapsed(), Duration::from_nanos)
-}
+/// One dispatch of an op, and the op's name.
+type Line<'a> = (&'a str, Box<dyn FnMut() -> Result<()> + 'a>);
 
 fn recording(criterion: &mut Criterion) {
     let choice: DeviceChoice = "vulkan".parse().expect("a choice");
@@ -32,8 +29,12 @@ fn recording(criterion: &mut Criterion) {
     let (x, y) = (tensor(4), tensor(4));
     let scale = Tensor::from_slice(&device, [64], &randn(1, 64)).expect("a tensor");
     let mut sum = Some(tensor(4));
-    let mut lines: [(&str, Box<dyn FnMut() -> Result<()>>); 3] = [
-        ("add, in place", Box::new(|| Ok(sum = Some(ops::add(sum.take().expect("a sum"), &y)?)))),
+    let mut in_place = || {
+        sum = Some(ops::add(sum.take().expect("a sum"), &y)?);
+        Ok(())
+    };
+    let mut lines: [Line; 3] = [
+        ("add, in place", Box::new(&mut in_place)),
         ("rms_norm", Box::new(|| ops::rms_norm(&x, &scale, 1e-6).map(drop))),
         ("layer_norm", Box::new(|| ops::layer_norm(&x, None, 1e-6).map(drop))),
     ];
