@@ -170,6 +170,14 @@ impl Device {
         &self.common().cancel
     }
 
+    /// The most bytes that may be in use at one time, if there is a limit: [`DeviceOptions::memory_budget`].
+    pub fn memory_budget(&self) -> Option<u64> {
+        match self {
+            Self::Cpu(cpu) => cpu.pool().budget(),
+            Self::Vulkan(vulkan) => vulkan.budget(),
+        }
+    }
+
     /// What the buffer pool holds and has held.
     pub fn pool_stats(&self) -> PoolStats {
         match self {
@@ -271,11 +279,7 @@ impl Device {
 
     /// [`Error::OutOfMemory`] if the budget is below `bytes`.
     pub(crate) fn expect(&self, bytes: u64) -> Result<()> {
-        let budget = match self {
-            Self::Cpu(cpu) => cpu.pool().budget(),
-            Self::Vulkan(vulkan) => vulkan.budget(),
-        };
-        match budget {
+        match self.memory_budget() {
             Some(budget) if bytes > budget => Err(Error::OutOfMemory { asked: bytes, budget: Some(budget) }),
             _ => Ok(()),
         }

@@ -160,6 +160,11 @@ pub struct Args {
     #[arg(long, value_name = "DEVICE", value_parser = parse_device, help_heading = RUN)]
     pub device: Option<DeviceChoice>,
 
+    /// Memory for tensors, on a GPU for tensors and weights; mapped weights do not count [default: all that the device
+    /// has]
+    #[arg(long, value_name = "GIB", value_parser = parse_gib, allow_negative_numbers = true, help_heading = RUN)]
+    pub memory: Option<u64>,
+
     /// Worker threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS as i64), allow_negative_numbers = true, help_heading = RUN)]
     pub threads: Option<u16>,
@@ -276,6 +281,13 @@ fn parse_size(text: &str) -> std::result::Result<(usize, usize), String> {
 
 fn parse_device(text: &str) -> std::result::Result<DeviceChoice, String> {
     text.parse().map_err(|error: Error| error.to_string())
+}
+
+/// Bytes of a number of GiB.
+fn parse_gib(text: &str) -> std::result::Result<u64, String> {
+    const GIB: f64 = (1_u64 << 30) as f64;
+    let gib = text.parse::<f64>().ok().filter(|&gib| gib > 0.0 && gib <= u32::MAX.into());
+    gib.map(|gib| (gib * GIB) as u64).ok_or_else(|| "a number of GiB above 0 is expected, such as 6 or 0.5".into())
 }
 
 fn parse_count(text: &str) -> std::result::Result<usize, String> {

@@ -9,6 +9,8 @@ use crate::{memory, plan, print};
 /// What a device is opened with beside its choice.
 pub struct Place {
     pub cancel: Cancel,
+    /// The most bytes that it may use, if not all that it has.
+    pub memory: Option<u64>,
     /// The processor's instruction set, if it is to be a certain one.
     pub level: Option<SimdLevel>,
     pub exact_conv: bool,
@@ -17,7 +19,8 @@ pub struct Place {
 /// Opens a device, and says what it is if it might have been another.
 pub fn open(choice: &DeviceChoice, place: &Place, report: &Report) -> Result<Device> {
     let mut options = |gpu: Option<&GpuInfo>| DeviceOptions {
-        memory_budget: gpu.map_or_else(memory::total, |gpu| Some(gpu.memory)),
+        // Of two limits the lower one; none is no limit.
+        memory_budget: place.memory.into_iter().chain(gpu.map_or_else(memory::total, |gpu| Some(gpu.memory))).min(),
         level: place.level,
         exact_conv: place.exact_conv,
         pipeline_cache: saved::pipelines(),
@@ -36,14 +39,6 @@ pub fn open(choice: &DeviceChoice, place: &Place, report: &Report) -> Result<Dev
         report.line(&format!("computing on {device}"));
     }
     Ok(device)
-}
-
-/// The memory that a run on this device can have.
-pub fn memory_of(device: &Device) -> Option<u64> {
-    match device {
-        Device::Vulkan(vulkan) => Some(vulkan.info().memory),
-        Device::Cpu(_) => memory::total(),
-    }
 }
 
 /// Prints the devices of this machine.

@@ -9,7 +9,7 @@ use zoetrope::{Device, Error, Pipeline, Prompt, Request, Result, Steps};
 
 use crate::report::{Event, Report, duration};
 use crate::run::Job;
-use crate::{devices, print};
+use crate::print;
 
 /// Runs that take longer are announced, with what would be cheaper.
 const LONG: f64 = 600.0;
@@ -63,7 +63,7 @@ pub fn fits(job: &Job) -> Result<Plan> {
 }
 
 fn check(job: &Job, plan: &Plan) -> Result<()> {
-    match devices::memory_of(&job.device) {
+    match job.device.memory_budget() {
         Some(total) if plan.memory() > total => Err(Error::OutOfMemory { asked: plan.memory(), budget: Some(total) }),
         _ => Ok(()),
     }
@@ -83,7 +83,7 @@ pub fn show(job: &Job, json: bool) -> Result<()> {
     if json {
         let &Request { width, height, frames, .. } = request;
         let stages = plan.stages.iter().zip(&times).map(|(stage, &seconds)| stage_event(stage, seconds)).collect();
-        let (memory, machine_memory) = (plan.memory(), devices::memory_of(&job.device));
+        let (memory, machine_memory) = (plan.memory(), job.device.memory_budget());
         let (fits, seconds, speeds) = (check(job, &plan).is_ok(), times.iter().sum(), speeds.name());
         let device = job.device.to_string();
         let event = PlanEvent {
@@ -224,11 +224,12 @@ fn table(job: &Job, plan: &Plan, times: &[f64], speeds: &Speeds, steps: usize, t
         "Memory is with the weights of a stage."
     });
     text.push_str(&format!(" Speeds are those of {}.\n", speeds.name()));
-    if let Some(total) = devices::memory_of(&job.device) {
+    if let Some(total) = job.device.memory_budget() {
         let verdict = if plan.memory() <= total { "fits" } else { "does not fit" };
         text.push_str(&format!(
-            "It {verdict}: the {} has {}.\n",
+            "It {verdict}: the {} {} {}.\n",
             if job.device.is_gpu() { "GPU" } else { "machine" },
+            if job.place.memory == Some(total) { "may use" } else { "has" },
             bytes(total)
         ));
     }

@@ -82,7 +82,7 @@ pub struct Job {
     pub settings: Settings,
     recipe: Option<Recipe>,
     choice: DeviceChoice,
-    place: Place,
+    pub place: Place,
 }
 
 impl Job {
@@ -176,7 +176,7 @@ fn place(args: &Args, recipe: Option<&Recipe>, cancel: Cancel) -> (DeviceChoice,
         Some(DeviceChoice::Index(gpus.iter().find(|gpu| gpu.identity() == identity)?.index))
     };
     let choice = args.device.clone().or_else(made_on).unwrap_or_default();
-    (choice, Place { cancel, level, exact_conv })
+    (choice, Place { cancel, memory: args.memory, level, exact_conv })
 }
 
 /// Everything that can be refused is refused before the first stage, whose work would be lost.

@@ -20,7 +20,7 @@ use on_device::Outcome;
 /// [`Error::Device`] naming the ops that are beyond their limit, after all lines are printed.
 pub fn run(args: &Args) -> Result<()> {
     let choice = args.device.clone().unwrap_or(DeviceChoice::Auto);
-    let place = Place { cancel: Cancel::default(), level: None, exact_conv: args.exact_conv };
+    let place = Place { cancel: Cancel::default(), memory: args.memory, level: None, exact_conv: args.exact_conv };
     let device = devices::open(&choice, &place, &Report::new(args.quiet, false))?;
     print(format!("{device}\n{:<18} {:>5} {:>10} {:>9}\n", "op", "cases", "error", "time").as_bytes())?;
     let mut wrong = Vec::new();

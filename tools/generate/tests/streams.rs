@@ -142,6 +142,15 @@ fn a_plan_is_printed_and_nothing_is_made() {
             assert!(stage[key].as_f64().is_some_and(|value| value > 0.0), "{key}: {stage}");
         }
     }
+    let little = ["--memory", "0.0001"];
+    let output = tiny(&[&["--plan", "a prompt"], &little[..]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("It does not fit: the machine may use"), "{}", text(&output.stdout));
+    fails(&tiny(&[&["a prompt", "-o", &path], &little[..]].concat()), 1, &["out of memory", "the budget is"]);
+    succeeds(&tiny(&["--plan", "a prompt", "--memory", "1.5"]));
+    for wrong in ["0", "-1", "nan", "much"] {
+        fails(&tiny(&["--plan", "a prompt", "--memory", wrong]), 2, &["--memory", "a number of GiB above 0"]);
+    }
     // No machine has room for the whole of this in its memory.
     let huge = ["--plan", "--size", "16384x16384", "--frames", "4093"];
     let output = tiny(&huge);
