@@ -49,8 +49,25 @@ struct CpuState {
     exact_conv: bool,
     pool: Pool,
     common: Common,
-    /// Bytes of matrices that models have asked for.
-    weights: Arc<AtomicU64>,
+    /// Matrices that models have asked for.
+    weights: Arc<Matrices>,
+}
+
+/// What a device that only counts has seen of matrices.
+#[derive(Debug, Default)]
+pub(crate) struct Matrices {
+    bytes: AtomicU64,
+    largest: AtomicU64,
+}
+
+impl Matrices {
+    /// Counts a matrix that the device itself multiplies with, or else (`aside`) the processor beside it.
+    pub fn count(&self, bytes: u64, aside: bool) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if !aside {
+            self.largest.fetch_max(bytes, Ordering::Relaxed);
+        }
+    }
 }
 
 /// What every device has.
@@ -215,18 +232,21 @@ impl Device {
     }
 
     /// Where a device that only counts adds up the bytes of matrices, which it does not read.
-    pub(crate) fn counted_weights(&self) -> Option<Arc<AtomicU64>> {
+    pub(crate) fn counted_weights(&self) -> Option<Arc<Matrices>> {
         match self {
             Self::Cpu(cpu) => cpu.pool().counts_only().then(|| cpu.0.weights.clone()),
             Self::Vulkan(_) => None,
         }
     }
 
-    /// Bytes of matrices that models on a device that only counts have asked for.
-    pub(crate) fn weights_seen(&self) -> u64 {
+    /// Bytes of matrices that models on a device that only counts have asked for, and of the largest since the last call.
+    pub(crate) fn weights_seen(&self) -> (u64, u64) {
         match self {
-            Self::Cpu(cpu) => cpu.0.weights.load(Ordering::Relaxed),
-            Self::Vulkan(_) => 0,
+            Self::Cpu(cpu) => {
+                let Matrices { bytes, largest } = &*cpu.0.weights;
+                (bytes.load(Ordering::Relaxed), largest.swap(0, Ordering::Relaxed))
+            }
+            Self::Vulkan(_) => (0, 0),
         }
     }
 
@@ -235,7 +255,7 @@ impl Device {
         matches!(self, Self::Vulkan(_))
     }
 
-    /// Whether weights are copied into this device's memory, wherever they come from.
+    /// Whether weights are copied into this device's memory as they are needed, wherever they come from.
     pub(crate) fn copies_weights(&self) -> bool {
         self.is_gpu()
     }

@@ -48,12 +48,21 @@ pub struct Stage {
     /// Whether these are copied into memory; else they are there already, or mapped, and the system drops what it needs
     /// room for.
     pub weights_copied: bool,
+    /// Bytes of them that have to be there at one time if they are copied: all, or on a GPU, which fetches them as they are
+    /// needed, those of the largest matrix.
+    pub weights_at_once: u64,
 }
 
 impl Stage {
-    /// Bytes of memory that the stage cannot do without.
+    /// Bytes of memory that the stage takes if it can have them.
     pub fn memory(&self) -> u64 {
         self.tensors + self.other + if self.weights_copied { self.weights } else { 0 }
+    }
+
+    /// Bytes of memory that the stage cannot do without: on a GPU fewer than it takes, and it fetches weights anew in every
+    /// round.
+    pub fn least_memory(&self) -> u64 {
+        self.tensors + self.other + if self.weights_copied { self.weights_at_once } else { 0 }
     }
 
     /// Seconds that the stage takes at a machine's measured speed, to within a quarter as a rule. Weights are taken to be
@@ -64,10 +73,15 @@ impl Stage {
 }
 
 impl Plan {
-    /// Bytes of memory that the run cannot do without, beside what the program itself takes: those of the stage that
-    /// takes the most.
+    /// Bytes of memory that the run takes if it can have them, beside what the program itself takes: those of the stage
+    /// that takes the most.
     pub fn memory(&self) -> u64 {
         self.stages.iter().map(Stage::memory).max().unwrap_or(0)
+    }
+
+    /// Bytes of memory that the run cannot do without, beside what the program itself takes.
+    pub fn least_memory(&self) -> u64 {
+        self.stages.iter().map(Stage::least_memory).max().unwrap_or(0)
     }
 
     /// The most bytes of tensors at one time: what a device's budget is held against.
@@ -98,7 +112,7 @@ impl Pipeline {
         let Checked { latent, grid, guidance, .. } = request.check(&self.configs, &self.scheduler)?;
         let prompts = request.prompts(guidance);
         let ids = self.ids(&prompts, &mut |_| {})?;
-        let (dry, copied) = (device.counting(), device.copies_weights());
+        let (dry, streamed) = (device.counting(), device.copies_weights());
         let mut stages = Vec::new();
         let numbers = size_of::<f32>() as u64;
         let latent_bytes = latent.iter().product::<usize>() as u64 * numbers;
@@ -106,15 +120,15 @@ impl Pipeline {
         let ids: Vec<&Vec<u32>> = ids.iter().flatten().collect();
         let mut encoded = Vec::new();
         if !ids.is_empty() {
-            let mut stage = Count::new(&dry);
+            let mut stage = Count::new(&dry, streamed);
             let encoder = umt5::Encoder::load(&self.text_encoder, self.configs.text_encoder.clone(), &dry)?;
             stage.rounds(ids.len(), |i| encoder.forward(ids[i]).map(|text| encoded.push(text)))?;
             let tokens = ids.iter().map(|ids| ids.len()).sum();
-            stages.push(stage.end("text encoder", tokens, 0, copied || self.text_encoder.copies()));
+            stages.push(stage.end("text encoder", tokens, 0, self.text_encoder.copies()));
         }
         dry.release_unused();
 
-        let mut stage = Count::new(&dry);
+        let mut stage = Count::new(&dry, streamed);
         let mut encoded = encoded.into_iter();
         let text = prompts.iter().filter_map(|prompt| match prompt {
             Prompt::Embeddings(text) => Some(Tensor::zeros(&dry, text.shape())),
@@ -132,11 +146,11 @@ impl Pipeline {
         let tokens = latent[1..].iter().product::<usize>() / self.configs.transformer.patch_volume() * branches.len();
         // The latent and its velocity, and what UniPC holds while it steps: four latents.
         let other = (6 * latent_bytes).max(padded as u64 * numbers);
-        stages.push(stage.end("transformer", tokens, other, copied || self.transformer.copies()));
+        stages.push(stage.end("transformer", tokens, other, self.transformer.copies()));
         drop((transformer, contexts));
         dry.release_unused();
 
-        let mut stage = Count::new(&dry);
+        let mut stage = Count::new(&dry, streamed);
         let latents = Tensor::zeros(&dry, latent)?;
         let decoder = wan_vae::Decoder::load(&self.vae, self.configs.vae.clone(), &dry)?;
         let frames = ops::channels_last(&latents)?;
@@ -144,7 +158,7 @@ impl Pipeline {
         stage.rounds(latent[1], |t| decoder.decode_frame(&mut state, frames.narrow(t..t + 1)?).map(drop))?;
         let other = (request.width * request.height * 3) as u64;
         let tokens = latent[1..].iter().product();
-        stages.push(stage.end("VAE decoder", tokens, other, copied || self.vae.copies()));
+        stages.push(stage.end("VAE decoder", tokens, other, self.vae.copies()));
         Ok(Plan { stages })
     }
 }
@@ -152,6 +166,8 @@ impl Pipeline {
 /// A stage under way on a device that only counts.
 struct Count<'a> {
     device: &'a Device,
+    /// Whether weights are fetched as they are needed.
+    streamed: bool,
     before: (Work, u64),
     rounds: usize,
     round: Work,
@@ -160,9 +176,9 @@ struct Count<'a> {
 }
 
 impl<'a> Count<'a> {
-    fn new(device: &'a Device) -> Self {
-        let before = (device.work(), device.weights_seen());
-        Self { device, before, rounds: 0, round: Work::default(), skipped: Work::default() }
+    fn new(device: &'a Device, streamed: bool) -> Self {
+        let before = (device.work(), device.weights_seen().0);
+        Self { device, streamed, before, rounds: 0, round: Work::default(), skipped: Work::default() }
     }
 
     /// Goes through so many rounds, as long as they change the pool's account.
@@ -184,8 +200,10 @@ impl<'a> Count<'a> {
     }
 
     /// The stage's figures; `other` are the bytes outside of tensors that are not kernels' working memory.
-    fn end(self, name: &'static str, tokens: usize, other: u64, weights_copied: bool) -> Stage {
-        let (work, weights) = self.before;
+    fn end(self, name: &'static str, tokens: usize, other: u64, weights_read: bool) -> Stage {
+        let (work, before) = self.before;
+        let (weights, largest) = self.device.weights_seen();
+        let weights = weights - before;
         let work = self.device.work().since(work) + self.skipped;
         // A caller outside of the pool runs small kernels itself.
         let threads = rayon::current_num_threads() + usize::from(rayon::current_thread_index().is_none());
@@ -197,8 +215,9 @@ impl<'a> Count<'a> {
             work,
             tensors: self.device.pool_stats().peak,
             other: other + work.scratch * threads as u64 + work.shared,
-            weights: self.device.weights_seen() - weights,
-            weights_copied,
+            weights,
+            weights_copied: weights_read || self.streamed,
+            weights_at_once: if self.streamed { largest } else { weights },
         }
     }
 }

@@ -319,7 +319,7 @@ mod tests {
     fn a_pool_on_paper_keeps_the_same_account() {
         let (real, paper) = (Pool::<Block>::new(None), Pool::counting());
         let mut held = Vec::new();
-        for (i, size) in [9, 3, 40, 7, 1, 12, 2, 4, 30, 5].into_iter().cycle().take(200).enumerate() {
+        for (i, size) in [9, 3, 40, 7, 3, 9, 1, 8, 40, 7].into_iter().cycle().take(200).enumerate() {
             let len = size * (1 << 12) + 5 * i;
             held.push((real.take(len).unwrap(), paper.take(len).unwrap()));
             while held.len() > 4 + i % 3 {

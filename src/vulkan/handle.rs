@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::memory::{Block, Memory};
 use super::open::{self, fault};
 use super::pipelines::{self, Pipelines};
+use super::residents::Residents;
 use super::staging::Staging;
 use super::stream::Stream;
 use super::{GpuInfo, GpuKind};
@@ -30,6 +31,7 @@ pub(super) struct State {
     /// First, as it waits for what is under way before the rest goes.
     line: Mutex<Line>,
     pub pool: Pool<Block>,
+    pub residents: Residents,
     memory: Arc<Memory>,
     pub info: GpuInfo,
     pub common: Common,
@@ -91,6 +93,7 @@ impl Vulkan {
         Ok(Self(Arc::new(State {
             line: Mutex::new(line),
             pool: Pool::new(options.memory_budget),
+            residents: Residents::default(),
             memory,
             info,
             common: Common::new(options.cancel),
@@ -151,7 +154,7 @@ impl Vulkan {
     /// A buffer of at least `len` floats with unspecified contents.
     pub(crate) fn take(&self, len: usize) -> Result<Block> {
         let bytes = Memory::round((len as u64).saturating_mul(NUMBER as u64));
-        self.0.pool.take_or(bytes, || self.block(bytes))
+        self.with_room(bytes, || self.0.pool.take_or(bytes, || self.block(bytes)))
     }
 
     /// Takes a buffer back.

@@ -19,6 +19,8 @@ mod open;
 #[allow(unsafe_code, reason = "the driver is given shaders and its own cache; every block says what upholds it")]
 mod pipelines;
 #[cfg(feature = "vulkan")]
+mod residents;
+#[cfg(feature = "vulkan")]
 mod run;
 #[cfg(feature = "vulkan")]
 mod staging;
@@ -44,5 +46,5 @@ pub use info::{GpuInfo, GpuKind};
 #[cfg(feature = "vulkan")]
 pub(crate) use memory::Block;
 #[cfg(feature = "vulkan")]
-pub(crate) use run::Slot;
+pub(crate) use residents::Slot;
 pub(crate) use shaders::*;

@@ -1,19 +1,17 @@
 //! Shaders on tensors and weights.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use smallvec::SmallVec;
 use vulkano::buffer::Subbuffer;
 
 use super::handle::{Limits, Line, NUMBER, Vulkan};
-use super::memory::{Block, Memory};
+use super::memory::Block;
 use super::open::fault;
 use super::stream::{Command, Launch, Push};
 use super::transfer::order;
 use super::{Bound, Dispatch};
 use crate::error::{DeviceFault, Result};
-use crate::weights::Weight;
 use crate::work::Work;
 
 /// The most workgroups along one axis that every device takes.
@@ -26,22 +24,6 @@ struct Part<'a> {
     bytes: Range<u64>,
     /// Bytes of one element, in which the shader counts.
     element: u64,
-}
-
-/// Where a weight keeps its copy on a GPU.
-pub(crate) type Slot = Mutex<Option<Arc<WeightCopy>>>;
-
-/// A weight's bytes on a GPU, as they are stored; freed with the last clone of the weight.
-pub(crate) struct WeightCopy {
-    block: Block,
-    bytes: u64,
-    vulkan: Vulkan,
-}
-
-impl Drop for WeightCopy {
-    fn drop(&mut self) {
-        self.vulkan.0.pool.unreserve(self.bytes);
-    }
 }
 
 impl Vulkan {
@@ -135,21 +117,6 @@ impl Vulkan {
         Ok((part.block.buffer.clone().slice(aligned..end), ((start - aligned) / part.element) as u32))
     }
 
-    /// A weight's copy on this device, made if there is none.
-    fn weight(&self, weight: &Weight) -> Result<Arc<WeightCopy>> {
-        let mut slot = weight.slot().lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(copy) = slot.as_ref().filter(|copy| copy.vulkan.is(self)) {
-            return Ok(copy.clone());
-        }
-        let bytes = Memory::round(weight.bytes().len() as u64);
-        self.0.pool.reserve(bytes)?;
-        let block = self.block(bytes).inspect_err(|_| self.0.pool.unreserve(bytes))?;
-        // From here on it is given back on drop.
-        let copy = Arc::new(WeightCopy { block, bytes, vulkan: self.clone() });
-        self.upload_bytes(&copy.block, 0, weight.bytes())?;
-        *slot = Some(copy.clone());
-        Ok(copy)
-    }
 }
 
 impl<'a> Part<'a> {

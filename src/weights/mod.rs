@@ -19,7 +19,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::{Display, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use bytes::Bytes;
 use component::Component;
@@ -30,7 +29,7 @@ pub(crate) use mapped::read_regular;
 pub use names::{NameTable, Warning};
 pub use weight::Weight;
 
-use crate::device::Device;
+use crate::device::{Device, Matrices};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 
@@ -42,7 +41,7 @@ pub struct Weights {
     aliases: Arc<HashMap<String, String>>,
     scope: String,
     /// Where the bytes of matrices are added up in place of being read.
-    counted: Option<Arc<AtomicU64>>,
+    counted: Option<Arc<Matrices>>,
 }
 
 impl Weights {
@@ -141,9 +140,21 @@ impl Weights {
     /// # Errors
     /// [`Error::Checkpoint`] with file, tensor, expected and found shape.
     pub fn matrix(&self, name: &str, dims: &[usize]) -> Result<Weight> {
+        self.seen(name, dims, false)
+    }
+
+    /// A [`matrix`](Self::matrix) whose rows the processor looks up, whatever the device: a table of embeddings.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] with file, tensor, expected and found shape.
+    pub fn lookup(&self, name: &str, dims: &[usize]) -> Result<Weight> {
+        self.seen(name, dims, true)
+    }
+
+    fn seen(&self, name: &str, dims: &[usize], aside: bool) -> Result<Weight> {
         let weight = self.fitting(name, dims, |found| found == dims)?;
-        if let Some(bytes) = &self.counted {
-            bytes.fetch_add((weight.shape().numel() * weight.dtype().size()) as u64, Ordering::Relaxed);
+        if let Some(matrices) = &self.counted {
+            matrices.count((weight.shape().numel() * weight.dtype().size()) as u64, aside);
         }
         Ok(weight)
     }

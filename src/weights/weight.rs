@@ -125,7 +125,7 @@ impl Weight {
 
     /// Where its copy on a GPU is kept.
     #[cfg_attr(not(feature = "vulkan"), expect(dead_code, reason = "nothing is copied"))]
-    pub(crate) fn slot(&self) -> &Slot {
+    pub(crate) fn slot(&self) -> &Arc<Slot> {
         &self.slot
     }
 

@@ -44,7 +44,7 @@ impl Encoder {
         let encoder = weights.at("encoder");
         let layer = |i| Layer::load(&encoder.at("block").at(i), &config, device);
         Ok(Self {
-            embedding: weights.matrix("shared.weight", &[config.vocab_size, config.d_model])?,
+            embedding: weights.lookup("shared.weight", &[config.vocab_size, config.d_model])?,
             layers: (0..config.num_layers).map(layer).collect::<Result<_>>()?,
             final_norm: norm(&encoder.at("final_layer_norm"), &config, device)?,
             config,

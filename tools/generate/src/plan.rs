@@ -64,7 +64,9 @@ pub fn fits(job: &Job) -> Result<Plan> {
 
 fn check(job: &Job, plan: &Plan) -> Result<()> {
     match job.device.memory_budget() {
-        Some(total) if plan.memory() > total => Err(Error::OutOfMemory { asked: plan.memory(), budget: Some(total) }),
+        Some(total) if plan.least_memory() > total => {
+            Err(Error::OutOfMemory { asked: plan.least_memory(), budget: Some(total) })
+        }
         _ => Ok(()),
     }
 }
@@ -225,7 +227,13 @@ fn table(job: &Job, plan: &Plan, times: &[f64], speeds: &Speeds, steps: usize, t
     });
     text.push_str(&format!(" Speeds are those of {}.\n", speeds.name()));
     if let Some(total) = job.device.memory_budget() {
-        let verdict = if plan.memory() <= total { "fits" } else { "does not fit" };
+        let verdict = match total {
+            total if plan.memory() <= total => "fits".into(),
+            total if plan.least_memory() <= total => {
+                format!("fits in {} if weights are fetched anew in every round", bytes(plan.least_memory()))
+            }
+            _ => String::from("does not fit"),
+        };
         text.push_str(&format!(
             "It {verdict}: the {} {} {}.\n",
             if job.device.is_gpu() { "GPU" } else { "machine" },

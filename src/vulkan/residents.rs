@@ -1,0 +1,118 @@
+//! Weights on the device: copied when an op first uses them, and let go where their room is needed.
+//!
+//! A model that does not fit is streamed so, matrix by matrix: a step fetches again what had to go.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::handle::Vulkan;
+use super::memory::{Block, Memory};
+use crate::error::{Error, Result};
+use crate::weights::Weight;
+
+/// The share of the budget that is freed at a time, and that the copies used last are worth: what the device works with
+/// now and next.
+const SHARE: u64 = 8;
+
+/// Where a weight keeps its copy on a GPU.
+pub(crate) type Slot = Mutex<Option<Arc<WeightCopy>>>;
+
+/// A weight's bytes on a GPU, as they are stored; freed with the last clone of the weight, or for want of memory.
+pub(crate) struct WeightCopy {
+    pub(super) block: Block,
+    bytes: u64,
+    /// When it was last used, counted in uses.
+    used: AtomicU64,
+    vulkan: Vulkan,
+}
+
+impl Drop for WeightCopy {
+    fn drop(&mut self) {
+        self.vulkan.0.pool.unreserve(self.bytes);
+    }
+}
+
+/// The weights that have a copy.
+#[derive(Default)]
+pub(super) struct Residents {
+    slots: Mutex<Vec<Weak<Slot>>>,
+    /// Uses of weights so far.
+    uses: AtomicU64,
+}
+
+impl Vulkan {
+    /// A weight's copy on this device, made if there is none.
+    pub(super) fn weight(&self, weight: &Weight) -> Result<Arc<WeightCopy>> {
+        let used = self.0.residents.uses.fetch_add(1, Ordering::Relaxed);
+        let mut slot = weight.slot().lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(copy) = slot.as_ref().filter(|copy| copy.vulkan.is(self)) {
+            copy.used.store(used, Ordering::Relaxed);
+            return Ok(copy.clone());
+        }
+        let bytes = Memory::round(weight.bytes().len() as u64);
+        let block = self.with_room(bytes, || {
+            self.0.pool.reserve(bytes)?;
+            self.block(bytes).inspect_err(|_| self.0.pool.unreserve(bytes))
+        })?;
+        // From here on it is given back on drop.
+        let copy = Arc::new(WeightCopy { block, bytes, used: used.into(), vulkan: self.clone() });
+        self.upload_bytes(&copy.block, 0, weight.bytes())?;
+        *slot = Some(copy.clone());
+        drop(slot);
+        self.0.residents.slots.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(weight.slot()));
+        Ok(copy)
+    }
+
+    /// Makes what takes `bytes`, if need be after letting go of weights.
+    pub(super) fn with_room<T>(&self, bytes: u64, make: impl Fn() -> Result<T>) -> Result<T> {
+        loop {
+            match make() {
+                Err(Error::OutOfMemory { .. }) if self.evict(bytes)? => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Lets go of copies that take `bytes` or a share of the budget, whichever is more, and tells whether there were any.
+    ///
+    /// A model's matrices are used in turn, so that those used longest ago are needed soonest. What goes are those used
+    /// last, but for the very last, with which the device is still at work: most of what was there stays for the next step.
+    fn evict(&self, bytes: u64) -> Result<bool> {
+        let share = bytes.max(self.budget().unwrap_or(0) / SHARE);
+        let mut slots = self.0.residents.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut copies: Vec<(u64, u64, Arc<Slot>)> = Vec::new();
+        // A slot that is locked is being filled or read, and a copy that somebody holds is about to be used.
+        let unused = |copy: &Arc<WeightCopy>| copy.vulkan.is(self) && Arc::strong_count(copy) == 1;
+        for slot in slots.iter().filter_map(Weak::upgrade) {
+            let found = slot.try_lock().ok().and_then(|held| {
+                let copy = held.as_ref().filter(|copy| unused(copy))?;
+                Some((copy.used.load(Ordering::Relaxed), copy.bytes))
+            });
+            if let Some((used, bytes)) = found {
+                copies.push((used, bytes, slot));
+            }
+        }
+        copies.sort_by_key(|&(used, ..)| std::cmp::Reverse(used));
+        let mut newest = 0;
+        let window = copies.iter().take_while(|(_, bytes, _)| {
+            newest += bytes;
+            newest <= share
+        });
+        let (window, rest) = copies.split_at(window.count());
+        let mut freed = 0;
+        for (wanted, group) in [(share, rest.iter().collect::<Vec<_>>()), (bytes, window.iter().rev().collect())] {
+            for (_, bytes, slot) in group {
+                if freed < wanted && let Ok(mut held) = slot.try_lock() && held.take_if(|copy| unused(copy)).is_some() {
+                    freed += bytes;
+                }
+            }
+        }
+        slots.retain(|slot| slot.upgrade().is_some_and(|slot| slot.try_lock().map_or(true, |held| held.is_some())));
+        drop(slots);
+        if freed > 0 {
+            // Commands under way hold the buffers still.
+            self.wait()?;
+        }
+        Ok(freed > 0)
+    }
+}
