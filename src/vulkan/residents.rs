@@ -102,7 +102,10 @@ impl Vulkan {
         let mut freed = 0;
         for (wanted, group) in [(share, rest.iter().collect::<Vec<_>>()), (bytes, window.iter().rev().collect())] {
             for (_, bytes, slot) in group {
-                if freed < wanted && let Ok(mut held) = slot.try_lock() && held.take_if(|copy| unused(copy)).is_some() {
+                if freed < wanted
+                    && let Ok(mut held) = slot.try_lock()
+                    && held.take_if(|copy| unused(copy)).is_some()
+                {
                     freed += bytes;
                 }
             }

@@ -116,7 +116,6 @@ impl Vulkan {
         }
         Ok((part.block.buffer.clone().slice(aligned..end), ((start - aligned) / part.element) as u32))
     }
-
 }
 
 impl<'a> Part<'a> {

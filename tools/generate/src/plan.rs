@@ -7,9 +7,9 @@ use serde::Serialize;
 use zoetrope::plan::{Plan, Probe, Stage};
 use zoetrope::{Device, Error, Pipeline, Prompt, Request, Result, Steps};
 
+use crate::print;
 use crate::report::{Event, Report, duration};
 use crate::run::Job;
-use crate::print;
 
 /// Runs that take longer are announced, with what would be cheaper.
 const LONG: f64 = 600.0;
