@@ -1,15 +1,17 @@
 //! What a GPU has to do beside its ops: order, memory, weights, faults. Runs on every GPU of this machine, on software
 //! drivers too, and tells nothing where there is none.
 
+mod checkpoints;
 mod gpu;
 
 use std::fs;
 use std::path::PathBuf;
 
+use checkpoints::fixture;
 use zoetrope::ops::{self, Activation, Conv3dParams, KeyValue};
 use zoetrope::tuning::{self, Class, Tuning};
-use zoetrope::weights::Weight;
-use zoetrope::{Device, DeviceFault, DeviceOptions, Error, Tensor};
+use zoetrope::weights::{Mapping, Weight};
+use zoetrope::{Device, DeviceFault, DeviceOptions, Error, Pipeline, Prompt, Request, Steps, Tensor};
 
 fn filled(device: &Device, len: usize, value: f32) -> Tensor {
     Tensor::from_slice(device, [len], &vec![value; len]).unwrap()
@@ -121,6 +123,30 @@ fn weights_give_way_to_others_within_the_budget() {
         drop(half);
         assert!(all(&forward(&second).unwrap(), 128.0));
         assert_eq!(device.pool_stats().live, 1024, "weights are not tensors");
+    }
+}
+
+#[test]
+fn a_model_that_does_not_fit_is_streamed_and_gives_the_same_bits() {
+    let pipeline = Pipeline::open(fixture("a"), Mapping::Map).unwrap();
+    let prompts = (Prompt::Tokens(vec![2, 3, 4, 1]), Prompt::Tokens(vec![1]));
+    let request = Request {
+        width: 64,
+        height: 48,
+        frames: 1,
+        steps: Steps::Schedule { schedule: Default::default(), steps: 2, shift: None },
+        ..Request::new(prompts.0, prompts.1)
+    };
+    for (index, device) in gpu::devices().iter().enumerate() {
+        let plan = pipeline.plan(device, &request).unwrap();
+        let [text, transformer, _] = &plan.stages[..] else { panic!("three stages") };
+        let budget = text.least_memory().max(transformer.tensors + transformer.weights / 3);
+        assert!(budget >= transformer.tensors + transformer.weights_at_once, "{transformer:?}");
+        assert!(budget < transformer.tensors + transformer.weights, "{budget}: {transformer:?}");
+        let small = Device::vulkan(index, DeviceOptions { memory_budget: Some(budget), ..Default::default() }).unwrap();
+        let [streamed, whole] = [&small, device].map(|device| pipeline.sample(device, &request, &mut |_| {}).unwrap());
+        assert!(streamed.values().unwrap() == whole.values().unwrap(), "{device}");
+        assert!(small.pool_stats().high_water <= budget);
     }
 }
 
