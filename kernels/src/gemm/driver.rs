@@ -14,8 +14,8 @@ use crate::simd::{Kernel, LANES, Simd};
 use crate::stored::{Storage, for_storage};
 use crate::{Exec, Level, Stored, scratch};
 
-/// Rows of the product per task, at most: with [`DEPTH`] the left block takes 288 KiB of the level-two cache, and twice
-/// that with AVX-512, whose machines have 1 MiB and more.
+/// Rows of the product per task, at most: with [`DEPTH`] the left block takes 384 KiB of the level-two cache, and half as
+/// much again with AVX-512, whose machines have 1 MiB and more.
 const fn most_rows(level: Level) -> usize {
     match level {
         Level::Portable | Level::Avx2 => 192,
