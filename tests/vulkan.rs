@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use checkpoints::fixture;
 use zoetrope::ops::{self, Activation, Conv3dParams, KeyValue};
 use zoetrope::tuning::{self, Class, Tuning};
+use zoetrope::video::NullSink;
 use zoetrope::weights::{Mapping, Weight};
 use zoetrope::{Device, DeviceFault, DeviceOptions, Error, Pipeline, Prompt, Request, Steps, Tensor};
 
@@ -126,17 +127,35 @@ fn weights_give_way_to_others_within_the_budget() {
     }
 }
 
-#[test]
-fn a_model_that_does_not_fit_is_streamed_and_gives_the_same_bits() {
+/// A pipeline of a fixture, and two steps of a small video.
+fn small_video(frames: usize) -> (Pipeline, Request) {
     let pipeline = Pipeline::open(fixture("a"), Mapping::Map).unwrap();
     let prompts = (Prompt::Tokens(vec![2, 3, 4, 1]), Prompt::Tokens(vec![1]));
     let request = Request {
         width: 64,
         height: 48,
-        frames: 1,
+        frames,
         steps: Steps::Schedule { schedule: Default::default(), steps: 2, shift: None },
         ..Request::new(prompts.0, prompts.1)
     };
+    (pipeline, request)
+}
+
+#[test]
+fn a_plan_is_within_a_twentieth_of_what_the_pool_takes() {
+    let (pipeline, request) = small_video(9);
+    for index in 0..gpu::devices().len() {
+        let device = Device::vulkan(index, DeviceOptions::default()).unwrap();
+        let planned = pipeline.plan(&device, &request).unwrap().tensors();
+        pipeline.generate(&device, &request, &mut NullSink, &mut |_| {}).unwrap();
+        let taken = device.pool_stats().high_water;
+        assert!(planned.abs_diff(taken) * 20 <= planned, "{planned} bytes planned, {taken} taken: {device}");
+    }
+}
+
+#[test]
+fn a_model_that_does_not_fit_is_streamed_and_gives_the_same_bits() {
+    let (pipeline, request) = small_video(1);
     for (index, device) in gpu::devices().iter().enumerate() {
         let plan = pipeline.plan(device, &request).unwrap();
         let [text, transformer, _] = &plan.stages[..] else { panic!("three stages") };
