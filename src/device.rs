@@ -99,7 +99,8 @@ pub struct DeviceOptions {
     /// Convolutions as direct sums, slower and with a fourth of the rounding error, never by Winograd's algorithm; a GPU
     /// knows no other way.
     pub exact_conv: bool,
-    /// The most bytes of tensors in use at one time, on a GPU of tensors and weights; no limit if `None`.
+    /// The most bytes of tensors in use at one time, on a GPU of tensors and weights, of which those not in use give way
+    /// to others; no limit if `None`.
     pub memory_budget: Option<u64>,
     /// A folder in which a GPU's driver keeps what it made of the shaders, so that the next start is quicker; none by
     /// default.

@@ -100,14 +100,12 @@ impl Vulkan {
         });
         let (window, rest) = copies.split_at(window.count());
         let mut freed = 0;
-        for (wanted, group) in [(share, rest.iter().collect::<Vec<_>>()), (bytes, window.iter().rev().collect())] {
-            for (_, bytes, slot) in group {
-                if freed < wanted
-                    && let Ok(mut held) = slot.try_lock()
-                    && held.take_if(|copy| unused(copy)).is_some()
-                {
-                    freed += bytes;
-                }
+        for (_, bytes, slot) in rest.iter().chain(window.iter().rev()) {
+            if freed >= share {
+                break;
+            }
+            if slot.try_lock().is_ok_and(|mut held| held.take_if(|copy| unused(copy)).is_some()) {
+                freed += bytes;
             }
         }
         slots.retain(|slot| slot.upgrade().is_some_and(|slot| slot.try_lock().map_or(true, |held| held.is_some())));

@@ -227,12 +227,12 @@ fn table(job: &Job, plan: &Plan, times: &[f64], speeds: &Speeds, steps: usize, t
     });
     text.push_str(&format!(" Speeds are those of {}.\n", speeds.name()));
     if let Some(total) = job.device.memory_budget() {
-        let verdict = match total {
-            total if plan.memory() <= total => "fits".into(),
-            total if plan.least_memory() <= total => {
-                format!("fits in {} if weights are fetched anew in every round", bytes(plan.least_memory()))
-            }
-            _ => String::from("does not fit"),
+        let verdict = if plan.memory() <= total {
+            "fits".into()
+        } else if plan.least_memory() <= total {
+            format!("fits in {} if weights are fetched anew in every round", bytes(plan.least_memory()))
+        } else {
+            String::from("does not fit")
         };
         text.push_str(&format!(
             "It {verdict}: the {} {} {}.\n",
