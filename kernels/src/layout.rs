@@ -4,6 +4,12 @@ use crate::Exec;
 use crate::arch::blocks::Blocks;
 use crate::tasks::{TASK, pieces, rows_of_a_task};
 
+/// Copies x to out, of the same length.
+pub fn copy(exec: Exec, x: &[f32], out: &mut [f32]) {
+    assert_eq!(x.len(), out.len(), "a copy");
+    pieces(exec, out, TASK, |at, out| out.copy_from_slice(&x[at..][..out.len()]));
+}
+
 /// Repeats every pixel of x `[T, H, W, C]` = `shape` `fh` times down and `fw` times across: out `[T, H * fh, W * fw, C]`.
 pub fn upsample_nearest(exec: Exec, x: &[f32], shape: [usize; 4], fh: usize, fw: usize, out: &mut [f32]) {
     let [t, h, w, c] = shape;

@@ -56,7 +56,7 @@ pub use elementwise::{add, affine, clamp, gated_add, modulate, mul};
 pub use embedding::embedding;
 pub use exec::{Exec, Level, LevelError};
 pub use gemm::{Activation, linear, linear_add, linear_scratch};
-pub use layout::{channels_first, channels_last, interleave_frames, patchify, unpatchify, upsample_nearest};
+pub use layout::{channels_first, channels_last, copy, interleave_frames, patchify, unpatchify, upsample_nearest};
 pub use norm::{channel_norm, layer_norm, rms_norm};
 pub use probe::probe;
 pub use rope::rope;

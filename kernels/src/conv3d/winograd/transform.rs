@@ -229,14 +229,13 @@ impl Kernel for FinishTask<'_> {
             for (y, half) in half.into_iter().enumerate().take(block.rows / width) {
                 for (x, v) in transform_sums(s, half).into_iter().enumerate().take(width - tile * SIDE) {
                     let pixel = y * width + tile * SIDE + x;
-                    let mut v = v + bias;
+                    let v = v + bias;
                     let out = block.row(pixel, here.clone());
-                    if *onto == Onto::Output {
-                        v = v + s.load_partial(out);
-                    }
-                    match out.first_chunk_mut() {
-                        Some(out) => s.store(v, out),
-                        None => s.store_partial(v, out),
+                    match (onto, out.first_chunk_mut()) {
+                        (Onto::Nothing, Some(out)) => s.store(v, out),
+                        (Onto::Output, Some(out)) => s.store(v + s.load(out), out),
+                        (Onto::Nothing, None) => s.store_partial(v, out),
+                        (Onto::Output, None) => s.store_partial(v + s.load_partial(out), out),
                     }
                 }
             }
