@@ -15,7 +15,8 @@
 //     strides: from one row to the next; keys: how many rows of k and v count
 // Specialization: 0 local_size_x = (BM / TM) (BN / 4); 1 BM; 2 BN (a multiple of 16); 3 TM; 4 VECTORS (head_dim is at most
 //     BN VECTORS); 5 SLICE (keys of v staged at a time, a multiple of 4 that divides BN); 6 BIAS (0 none, 1 per key, 2 per head);
-//     7 ALIGNED (head_dim, strides and offsets of q, k and v are multiples of four)
+//     7 ALIGNED (head_dim, strides and offsets of q, k and v are multiples of four); 8 Q_HALVES (q is of 16-bit floats, its
+//     offset, stride and head_dim even); 9 K_HALVES; 10 V_HALVES; 11 OUT_HALVES
 // Dispatch: heads ceil(queries / BM) groups
 // Shared memory: BM (4 BN + 16) + max(80 (BM + BN), 4 SLICE BN VECTORS) bytes
 
@@ -29,6 +30,10 @@ layout(constant_id = 4) const uint VECTORS = 1;
 layout(constant_id = 5) const uint SLICE = 16;
 layout(constant_id = 6) const uint BIAS = 0;
 layout(constant_id = 7) const bool ALIGNED = false;
+layout(constant_id = 8) const bool Q_HALVES = false;
+layout(constant_id = 9) const bool K_HALVES = false;
+layout(constant_id = 10) const bool V_HALVES = false;
+layout(constant_id = 11) const bool OUT_HALVES = false;
 
 const uint TN = 4;
 // Four numbers each of a row of v, or of the result.
@@ -39,6 +44,7 @@ const uint SHARED_VECTORS = SLICE * WIDTH > PRODUCT_TILES ? SLICE * WIDTH : PROD
 #define TILES SHARED_VECTORS
 #include "include/four.glsl"
 #include "include/tile.glsl"
+#include "include/result.glsl"
 
 const uint NO_BIAS = 0;
 const uint PER_KEY = 1;
@@ -46,10 +52,9 @@ const uint WEIGHT_PITCH = BN / 4 + 1;
 // What hides a key; all scores are at least this, and infinities are not relied on.
 const float LOWEST = -3.402823466e38;
 
-layout(std430, binding = 0) writeonly buffer Out { float result[]; };
-FOUR(q, 1)
-FOUR(k, 2)
-FOUR(v, 3)
+FOUR(q, 1, Q_HALVES)
+FOUR(k, 2, K_HALVES)
+FOUR(v, 3, V_HALVES)
 layout(std430, binding = 4) readonly buffer Bias { float bias[]; };
 
 layout(push_constant) uniform Push {
@@ -207,10 +212,12 @@ void main() {
             continue;
         }
         [[unroll]] for (uint n = 0; n < VECTORS; n++) {
-            [[unroll]] for (uint c = 0; c < 4; c++) {
+            [[unroll]] for (uint c = 0; c < 4; c += 2) {
                 uint d = 4 * (tx + n * TX) + c;
                 if (d < head_dim) {
-                    result[out_offset + row * out_stride + head * head_dim + d] = sum[i * VECTORS + n][c] / all;
+                    vec4 four = sum[i * VECTORS + n];
+                    uint at = out_offset + row * out_stride + head * head_dim + d;
+                    write_pair(at, vec2(four[c], four[c + 1]) / all, d + 1 < head_dim);
                 }
             }
         }

@@ -18,7 +18,8 @@
 // Specialization: 0 local_size_x = (BM / TM) (BN / TN); 1 BM; 2 BN; 3 TM; 4 TN; 5 WEIGHT;
 //     6 ALIGNED (c, x_offset and tail_offset are multiples of four); 7 BIAS;
 //     8 PACKED (channel_stride is 1, c, tap_stride and w_offset are multiples of four); 9 RESIDUAL (out += the result);
-//     10 UPSAMPLE (x is read as if every pixel were repeated so often down and across, 1 or 2)
+//     10 UPSAMPLE (x is read as if every pixel were repeated so often down and across, 1 or 2); 11 X_HALVES (x is of 16-bit
+//     floats, c and x_offset even); 12 TAIL_HALVES
 // Dispatch: ceil(T'' H'' W'' / BM) ceil(n / BN) groups
 // Shared memory: 80 (BM + BN) + 12 BM bytes
 
@@ -34,6 +35,8 @@ layout(constant_id = 7) const bool BIAS = false;
 layout(constant_id = 8) const bool PACKED = false;
 layout(constant_id = 9) const bool RESIDUAL = false;
 layout(constant_id = 10) const uint UPSAMPLE = 1;
+layout(constant_id = 11) const bool X_HALVES = false;
+layout(constant_id = 12) const bool TAIL_HALVES = false;
 
 #define WEIGHT_BINDING 3
 #define WEIGHT_ALIGNED PACKED
@@ -42,8 +45,8 @@ layout(constant_id = 10) const uint UPSAMPLE = 1;
 #include "include/tile.glsl"
 
 layout(std430, binding = 0) buffer Out { float result[]; };
-FOUR(x, 1)
-FOUR(tail, 2)
+FOUR(x, 1, X_HALVES)
+FOUR(tail, 2, TAIL_HALVES)
 layout(std430, binding = 4) readonly buffer Bias { float bias[]; };
 
 layout(push_constant) uniform Push {

@@ -7,8 +7,10 @@
 // Bindings: 0 out [rows, n] (in place if RESIDUAL); 1 x [rows, k]; 2 w [n, k]; 3 bias [n]; 4 gate [n]
 // Push constants: uint out_offset, x_offset, w_offset, bias_offset, gate_offset, rows, k, n, first_group
 //     w_offset in elements of w; a first row of linear_add is part of out_offset
-// Specialization: 0 local_size_x = (BM / TM) (BN / TN); 1 BM; 2 BN; 3 TM; 4 TN; 5 WEIGHT;
-//     6 ALIGNED (k, x_offset and w_offset are multiples of four); 7 BIAS; 8 ACTIVATION; 9 RESIDUAL; 10 GATE (with RESIDUAL)
+// Specialization: 0 local_size_x = (BM / TM) (BN / TN); 1 BM; 2 BN; 3 TM; 4 TN (even); 5 WEIGHT;
+//     6 ALIGNED (k, x_offset and w_offset are multiples of four); 7 BIAS; 8 ACTIVATION; 9 RESIDUAL; 10 GATE (with RESIDUAL);
+//     11 X_HALVES (x is of 16-bit floats, k and x_offset even); 12 OUT_HALVES (so is out, n and out_offset even; not with
+//     RESIDUAL)
 // Dispatch: ceil(rows / BM) ceil(n / BN) groups
 // Shared memory: 80 (BM + BN) bytes
 
@@ -25,15 +27,17 @@ layout(constant_id = 7) const bool BIAS = false;
 layout(constant_id = 8) const uint ACTIVATION = 0;
 layout(constant_id = 9) const bool RESIDUAL = false;
 layout(constant_id = 10) const bool GATE = false;
+layout(constant_id = 11) const bool X_HALVES = false;
+layout(constant_id = 12) const bool OUT_HALVES = false;
 
 #define WEIGHT_BINDING 2
 #define WEIGHT_ALIGNED ALIGNED
 #include "include/four.glsl"
 #include "include/weight.glsl"
 #include "include/tile.glsl"
+#include "include/result.glsl"
 
-layout(std430, binding = 0) buffer Out { float result[]; };
-FOUR(x, 1)
+FOUR(x, 1, X_HALVES)
 layout(std430, binding = 3) readonly buffer Bias { float bias[]; };
 layout(std430, binding = 4) readonly buffer Gate { float gate[]; };
 
@@ -65,7 +69,7 @@ void main() {
             tiles_memory[left_at(i / QUADS, i % QUADS)] = four;
         }
         for (uint i = me; i < BN * QUADS; i += gl_WorkGroupSize.x) {
-            uint row = start.y + i / QUADS;
+            uint row = start.y + paired_column(i / QUADS);
             uint term = first + i % QUADS * 4;
             bool inside = row < n && term < k;
             vec4 four = inside ? weight4(w_offset + row * k + term, k - term) : vec4(0.0);
@@ -80,19 +84,26 @@ void main() {
     }
     flush_sums();
 
-    [[unroll]] for (uint j = 0; j < TN; j++) {
-        uint column = start.y + tx + j * TX;
+    [[unroll]] for (uint j = 0; j < TN; j += 2) {
+        uint column = start.y + paired_column(tx + j * TX);
         if (column >= n) {
             continue;
         }
-        float added = BIAS ? bias[bias_offset + column] : 0.0;
-        float factor = GATE ? gate[gate_offset + column] : 1.0;
+        bool two = column + 1 < n;
+        uint second = two ? column + 1 : column;
+        vec2 added = BIAS ? vec2(bias[bias_offset + column], bias[bias_offset + second]) : vec2(0.0);
+        vec2 factor = GATE ? vec2(gate[gate_offset + column], gate[gate_offset + second]) : vec2(1.0);
         [[unroll]] for (uint i = 0; i < TM; i++) {
             uint row = start.x + ty + i * TY;
             if (row < rows) {
                 uint at = out_offset + row * n + column;
-                float value = totals[i * TN + j] + added;
-                result[at] = RESIDUAL ? result[at] + factor * value : activate(value, ACTIVATION);
+                vec2 value = vec2(totals[i * TN + j], totals[i * TN + j + 1]) + added;
+                if (RESIDUAL) {
+                    value = vec2(result[at], result[two ? at + 1 : at]) + factor * value;
+                } else {
+                    value = vec2(activate(value.x, ACTIVATION), activate(value.y, ACTIVATION));
+                }
+                write_pair(at, value, two);
             }
         }
     }

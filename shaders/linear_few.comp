@@ -27,7 +27,7 @@ layout(constant_id = 10) const bool GATE = false;
 #include "include/weight.glsl"
 
 layout(std430, binding = 0) buffer Out { float result[]; };
-FOUR(x, 1)
+FOUR(x, 1, false)
 layout(std430, binding = 3) readonly buffer Bias { float bias[]; };
 layout(std430, binding = 4) readonly buffer Gate { float gate[]; };
 

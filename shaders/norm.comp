@@ -1,14 +1,16 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
 
-// layer_norm, rms_norm and channel_norm, with what follows them in the models: modulate, or an activation.
+// layer_norm, rms_norm and channel_norm, with the activation that may follow.
 //
-// Bindings: 0 out; 1 x; 2 weight (or scale); 3 bias (or shift). out may be x.
+// Bindings: 0 out; 1 x; 2 weight; 3 bias. out may be x.
 // Push constants: uint out_offset, x_offset, weight_offset, bias_offset, rows, width, first_group; float eps
 //     eps is not used by channel_norm
 // Specialization: 0 local_size_x (a multiple of LANES); 1 LANES (invocations of a row, a power of two);
 //     2 KIND (0 layer_norm, 1 rms_norm, 2 channel_norm);
-//     3 AFFINE (0 nothing, 1 x weight, 2 x weight + bias, 3 x (1 + weight) + bias); 4 ACTIVATION
+//     3 AFFINE (0 nothing, 1 x weight, 2 x weight + bias); 4 ACTIVATION; 5 X_HALVES (x is of 16-bit floats, width and x_offset
+//     even); 6 OUT_HALVES
 // Dispatch: ceil(rows / (local_size_x / LANES)) groups
 // Shared memory: 4 local_size_x bytes
 
@@ -19,12 +21,17 @@
 layout(constant_id = 2) const uint KIND = 0;
 layout(constant_id = 3) const uint AFFINE = 0;
 layout(constant_id = 4) const uint ACTIVATION = 0;
+layout(constant_id = 5) const bool X_HALVES = false;
+layout(constant_id = 6) const bool OUT_HALVES = false;
+
+const bool ALIGNED = false;
+#include "include/four.glsl"
+#include "include/result.glsl"
 
 const uint LAYER_NORM = 0;
 const uint RMS_NORM = 1;
 
-layout(std430, binding = 0) writeonly buffer Out { float result[]; };
-layout(std430, binding = 1) readonly buffer X { float x[]; };
+FOUR(x, 1, X_HALVES)
 layout(std430, binding = 2) readonly buffer Weight { float weight[]; };
 layout(std430, binding = 3) readonly buffer Bias { float bias[]; };
 
@@ -45,7 +52,7 @@ void main() {
     if (KIND == LAYER_NORM) {
         float sum = 0.0;
         for (uint i = lane; i < end; i += LANES) {
-            sum += x[from + i];
+            sum += x_at(from + i);
         }
         // May be off by its rounding. Distances to it are all but exact, and their mean is what it is off by: so the
         // result is good to the last digits of the distances however far from zero the row is.
@@ -54,7 +61,7 @@ void main() {
     float distances = 0.0;
     float squares = 0.0;
     for (uint i = lane; i < end; i += LANES) {
-        float distance_ = x[from + i] - middle;
+        float distance_ = x_at(from + i) - middle;
         distances += distance_;
         squares = fma(distance_, distance_, squares);
     }
@@ -74,15 +81,18 @@ void main() {
     }
 
     uint to = out_offset + row * width;
-    for (uint i = lane; i < end; i += LANES) {
-        float value = (x[from + i] - middle - off) * factor;
-        if (AFFINE == 1) {
-            value *= weight[weight_offset + i];
-        } else if (AFFINE == 2) {
-            value = value * weight[weight_offset + i] + bias[bias_offset + i];
-        } else if (AFFINE == 3) {
-            value = value * (1.0 + weight[weight_offset + i]) + bias[bias_offset + i];
+    for (uint first = 2 * lane; first < end; first += 2 * LANES) {
+        vec2 pair;
+        [[unroll]] for (uint j = 0; j < 2; j++) {
+            uint i = min(first + j, end - 1);
+            float value = (x_at(from + i) - middle - off) * factor;
+            if (AFFINE == 1) {
+                value *= weight[weight_offset + i];
+            } else if (AFFINE == 2) {
+                value = value * weight[weight_offset + i] + bias[bias_offset + i];
+            }
+            pair[j] = activate(value, ACTIVATION);
         }
-        result[to + i] = activate(value, ACTIVATION);
+        write_pair(to + first, pair, first + 1 < end);
     }
 }

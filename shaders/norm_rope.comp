@@ -7,15 +7,22 @@
 // Push constants: uint out_offset, x_offset, weight_offset, cos_offset, sin_offset, rows, width, half_dim, table_rows,
 //     first_group; float eps
 //     width: heads head_dim; half_dim: head_dim / 2
-// Specialization: 0 local_size_x (a multiple of LANES); 1 LANES (invocations of a row, a power of two)
+// Specialization: 0 local_size_x (a multiple of LANES); 1 LANES (invocations of a row, a power of two); 2 X_HALVES (x is of
+//     16-bit floats, width and x_offset even); 3 OUT_HALVES
 // Dispatch: ceil(rows / (local_size_x / LANES)) groups
 // Shared memory: 4 local_size_x bytes
 
 #include "include/group.glsl"
 #include "include/row.glsl"
 
-layout(std430, binding = 0) writeonly buffer Out { float result[]; };
-layout(std430, binding = 1) readonly buffer X { float x[]; };
+layout(constant_id = 2) const bool X_HALVES = false;
+layout(constant_id = 3) const bool OUT_HALVES = false;
+
+const bool ALIGNED = false;
+#include "include/four.glsl"
+#include "include/result.glsl"
+
+FOUR(x, 1, X_HALVES)
 layout(std430, binding = 2) readonly buffer Weight { float weight[]; };
 layout(std430, binding = 3) readonly buffer Cos { float cosines[]; };
 layout(std430, binding = 4) readonly buffer Sin { float sines[]; };
@@ -35,7 +42,8 @@ void main() {
 
     float squares = 0.0;
     for (uint i = lane; i < end; i += LANES) {
-        squares = fma(x[from + i], x[from + i], squares);
+        float number = x_at(from + i);
+        squares = fma(number, number, squares);
     }
     float factor = 1.0 / sqrt(row_sum(squares) / float(width) + eps);
 
@@ -45,9 +53,8 @@ void main() {
         uint entry = table + pair % half_dim;
         float c = cosines[cos_offset + entry];
         float s = sines[sin_offset + entry];
-        float a = x[from + 2 * pair] * factor * weight[weight_offset + 2 * pair];
-        float b = x[from + 2 * pair + 1] * factor * weight[weight_offset + 2 * pair + 1];
-        result[to + 2 * pair] = a * c - b * s;
-        result[to + 2 * pair + 1] = a * s + b * c;
+        float a = x_at(from + 2 * pair) * factor * weight[weight_offset + 2 * pair];
+        float b = x_at(from + 2 * pair + 1) * factor * weight[weight_offset + 2 * pair + 1];
+        write_pair(to + 2 * pair, vec2(a * c - b * s, a * s + b * c), true);
     }
 }

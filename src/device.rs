@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -47,6 +48,8 @@ pub struct Cpu(Arc<CpuState>);
 struct CpuState {
     level: Level,
     exact_conv: bool,
+    /// Not full only where work for a GPU is counted.
+    precision: Precision,
     pool: Pool,
     common: Common,
     /// Matrices that models have asked for.
@@ -91,6 +94,48 @@ impl Common {
     }
 }
 
+/// How exact the numbers are that a device's products work with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// F32 throughout.
+    #[default]
+    Full,
+    /// What matrix products, attention and convolutions read is kept as F16, on GPUs alone: half the memory and its traffic.
+    ///
+    /// Sums, the residual stream, statistics of norms and the time embedding stay F32, and so does what may pass the 65504
+    /// that F16 ends at: the gated hidden layer of UMT5.
+    Half,
+}
+
+/// What the name of a device at half precision ends with.
+const HALF: &str = ", half precision";
+
+impl Precision {
+    /// Divides a device's name, as it is displayed, into that without its precision, and the precision.
+    pub fn of(name: &str) -> (&str, Self) {
+        name.strip_suffix(HALF).map_or((name, Self::Full), |name| (name, Self::Half))
+    }
+}
+
+impl FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        [Self::Full, Self::Half].into_iter().find(|precision| precision.to_string() == text).ok_or_else(|| {
+            Error::Request { what: "precision", why: format!("{text:?} is none; choose full, or half on a GPU") }
+        })
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "full",
+            Self::Half => "half",
+        })
+    }
+}
+
 /// How a [`Device`] is opened.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceOptions {
@@ -99,6 +144,8 @@ pub struct DeviceOptions {
     /// Convolutions as direct sums, slower and with a fourth of the rounding error, never by Winograd's algorithm; a GPU
     /// knows no other way.
     pub exact_conv: bool,
+    /// How exact the numbers are; a processor knows [`Precision::Full`] alone.
+    pub precision: Precision,
     /// The most bytes of tensors in use at one time, on a GPU of tensors and weights, of which those not in use give way
     /// to others; no limit if `None`.
     pub memory_budget: Option<u64>,
@@ -123,8 +170,12 @@ impl Device {
     /// The processor with these options.
     ///
     /// # Errors
-    /// [`Error::Request`] if the instruction set is unknown or absent here.
+    /// [`Error::Request`] if the instruction set is unknown or absent here, or the precision is not full.
     pub fn cpu_with(options: DeviceOptions) -> Result<Self> {
+        if options.precision != Precision::Full {
+            let why = "a processor computes at full precision alone; name a GPU or take full".into();
+            return Err(Error::Request { what: "precision", why });
+        }
         let level = match options.level {
             Some(level) if Level::available().contains(&level) => level,
             Some(level) => {
@@ -134,7 +185,7 @@ impl Device {
                 Level::detect().map_err(|error| Error::Request { what: "ZOETROPE_SIMD", why: error.to_string() })?
             }
         };
-        Ok(Self::new(level, options.exact_conv, Pool::new(options.memory_budget), options.cancel))
+        Ok(Self::new(level, options.exact_conv, Precision::Full, Pool::new(options.memory_budget), options.cancel))
     }
 
     /// The GPUs of this machine and its software drivers, usable or not, in the driver's order.
@@ -157,23 +208,29 @@ impl Device {
     /// its pool and its work end with the figures that a fresh device would have.
     pub(crate) fn counting(&self) -> Self {
         match self {
-            Self::Cpu(cpu) => Self::new(cpu.0.level, cpu.0.exact_conv, Pool::counting(), Cancel::default()),
+            Self::Cpu(Cpu(cpu)) => {
+                Self::new(cpu.level, cpu.exact_conv, cpu.precision, Pool::counting(), Cancel::default())
+            }
             // Its convolutions are sums, and the rest of the count does not depend on the device.
-            Self::Vulkan(_) => Self::new(Level::Portable, true, Pool::counting(), Cancel::default()),
+            Self::Vulkan(vulkan) => {
+                Self::new(Level::Portable, true, vulkan.precision(), Pool::counting(), Cancel::default())
+            }
         }
     }
 
     /// A fresh device with this one's instructions and stop flag.
     pub(crate) fn another(&self) -> Result<Self> {
         match self {
-            Self::Cpu(cpu) => Ok(Self::new(cpu.0.level, cpu.0.exact_conv, Pool::new(None), self.cancel().clone())),
+            Self::Cpu(Cpu(cpu)) => {
+                Ok(Self::new(cpu.level, cpu.exact_conv, cpu.precision, Pool::new(None), self.cancel().clone()))
+            }
             Self::Vulkan(vulkan) => vulkan.another(self.cancel().clone()).map(Self::Vulkan),
         }
     }
 
-    fn new(level: Level, exact_conv: bool, pool: Pool, cancel: Cancel) -> Self {
+    fn new(level: Level, exact_conv: bool, precision: Precision, pool: Pool, cancel: Cancel) -> Self {
         let (common, weights) = (Common::new(cancel), Arc::default());
-        Self::Cpu(Cpu(Arc::new(CpuState { level, exact_conv, pool, common, weights })))
+        Self::Cpu(Cpu(Arc::new(CpuState { level, exact_conv, precision, pool, common, weights })))
     }
 
     fn common(&self) -> &Common {
@@ -186,6 +243,14 @@ impl Device {
     /// The flag that stops this device's work.
     pub fn cancel(&self) -> &Cancel {
         &self.common().cancel
+    }
+
+    /// How exact the numbers are: [`DeviceOptions::precision`].
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::Cpu(cpu) => cpu.0.precision,
+            Self::Vulkan(vulkan) => vulkan.precision(),
+        }
     }
 
     /// The most bytes that may be in use at one time, if there is a limit: [`DeviceOptions::memory_budget`].
@@ -346,7 +411,10 @@ impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu(cpu) => write!(f, "cpu {}{}", cpu.0.level, if cpu.0.exact_conv { " exact-conv" } else { "" }),
-            Self::Vulkan(vulkan) => write!(f, "vulkan {}", vulkan.info().identity()),
+            Self::Vulkan(vulkan) => {
+                let half = if vulkan.precision() == Precision::Half { HALF } else { "" };
+                write!(f, "vulkan {}{half}", vulkan.info().identity())
+            }
         }
     }
 }

@@ -97,7 +97,7 @@ mod work;
 
 pub use choice::{Chosen, DeviceChoice};
 pub use defaults::Defaults;
-pub use device::{Cancel, Cpu, Device, DeviceOptions};
+pub use device::{Cancel, Cpu, Device, DeviceOptions, Precision};
 pub use dtype::DType;
 pub use error::{DeviceFault, Error, Result};
 pub use latents::{LatentsFile, load_latents, save_latents};

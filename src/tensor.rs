@@ -1,11 +1,14 @@
-//! The tensor: contiguous, row-major, F32, at most five axes, cheap to clone.
+//! The tensor: contiguous, row-major, at most five axes, cheap to clone; F32, or F16 on a GPU at half precision.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::device::Device;
+use half::f16;
+
+use crate::device::{Device, Precision};
+use crate::dtype::DType;
 use crate::error::{DeviceFault, Error, Result};
 use crate::pool::Block;
 use crate::shape::Shape;
@@ -13,16 +16,31 @@ use crate::vulkan::{self, Bound, Dispatch, Vulkan};
 use crate::weights::Weight;
 use crate::work::Work;
 
-/// A contiguous, row-major array of F32 on a [`Device`].
+/// A contiguous, row-major array of F32 on a [`Device`], or of F16 where an op was told to [keep](Keep) its result so.
 ///
 /// Clones share the buffer. [`reshape`](Self::reshape) and [`narrow`](Self::narrow) are free. Ops that take a tensor
 /// by value write in place when nobody else holds its buffer.
 #[derive(Clone)]
 pub struct Tensor {
     shape: Shape,
+    dtype: DType,
     start: usize,
     buffer: Arc<Buffer>,
 }
+
+/// How an op keeps its result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// As F32.
+    #[default]
+    Full,
+    /// For a matrix product, attention, convolution or norm that reads it next: as F16 on a device at
+    /// [half precision](Precision::Half) if the last axis is even, else as F32.
+    Operand,
+}
+
+/// Bytes in which buffers are counted.
+const WORD: usize = size_of::<f32>();
 
 /// A block of a pool, given back when the last tensor over it goes.
 #[derive(Debug)]
@@ -48,15 +66,27 @@ impl Drop for Buffer {
 }
 
 impl Tensor {
-    /// A tensor with unspecified contents, for an op that writes all of it.
+    /// A tensor of F32 with unspecified contents, for an op that writes all of it.
     pub(crate) fn uninit(device: &Device, shape: impl Into<Shape>) -> Result<Self> {
+        Self::uninit_of(device, shape.into(), DType::F32)
+    }
+
+    /// [`uninit`](Self::uninit) for an op that keeps its result like this.
+    pub(crate) fn uninit_as(device: &Device, shape: impl Into<Shape>, keep: Keep) -> Result<Self> {
         let shape = shape.into();
+        // Rows of whole words: so is where each begins.
+        let halves = keep == Keep::Operand && device.precision() == Precision::Half && shape.last().is_multiple_of(2);
+        Self::uninit_of(device, shape, if halves { DType::F16 } else { DType::F32 })
+    }
+
+    fn uninit_of(device: &Device, shape: Shape, dtype: DType) -> Result<Self> {
         let numel = shape.checked_numel().ok_or(Error::OutOfMemory { asked: u64::MAX, budget: None })?;
+        let words = numel.div_ceil(WORD / dtype.size());
         let memory = match device {
-            Device::Cpu(cpu) => Memory::Host(cpu.pool().take(numel)?),
-            Device::Vulkan(vulkan) => Memory::Vulkan(vulkan.take(numel)?),
+            Device::Cpu(cpu) => Memory::Host(cpu.pool().take(words)?),
+            Device::Vulkan(vulkan) => Memory::Vulkan(vulkan.take(words)?),
         };
-        Ok(Self { shape, start: 0, buffer: Arc::new(Buffer { memory, device: device.clone() }) })
+        Ok(Self { shape, dtype, start: 0, buffer: Arc::new(Buffer { memory, device: device.clone() }) })
     }
 
     /// A tensor of zeros.
@@ -79,15 +109,29 @@ impl Tensor {
     /// # Errors
     /// [`Error::Shape`] if `values` are not as many as `shape` holds, [`Error::OutOfMemory`] beyond the budget.
     pub fn from_slice(device: &Device, shape: impl Into<Shape>, values: &[f32]) -> Result<Self> {
+        Self::from_slice_as(device, shape, values, Keep::Full)
+    }
+
+    /// [`from_slice`](Self::from_slice), the values kept as told: rounded, if that is as F16.
+    ///
+    /// # Errors
+    /// As [`from_slice`](Self::from_slice).
+    pub fn from_slice_as(device: &Device, shape: impl Into<Shape>, values: &[f32], keep: Keep) -> Result<Self> {
         let shape = shape.into();
         if shape.checked_numel() != Some(values.len()) {
             let right = [values.len()].into();
             return Err(Error::Shape { op: "from_slice", left: shape, right, why: "as many values as elements" });
         }
-        let mut tensor = Self::uninit(device, shape)?;
+        let mut tensor = Self::uninit_as(device, shape, keep)?;
         match device {
             Device::Cpu(cpu) => {
                 cpu.run(Work::moved(2 * values.len()), tensor.data_mut()?, |_, out| out.copy_from_slice(values));
+            }
+            Device::Vulkan(vulkan) if tensor.dtype == DType::F16 => {
+                let halves: Vec<u16> = values.iter().map(|&value| f16::from_f32(value).to_bits()).collect();
+                let words: Vec<f32> =
+                    halves.chunks(2).map(|pair| f32::from_bits(bytemuck::cast([pair[0], pair[1]]))).collect();
+                vulkan.upload(tensor.on(vulkan)?.0, 0, &words)?;
             }
             Device::Vulkan(vulkan) => vulkan.upload(tensor.on(vulkan)?.0, 0, values)?,
         }
@@ -135,6 +179,11 @@ impl Tensor {
         self.shape.dims()
     }
 
+    /// The type of the values.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
     /// Where the tensor lives.
     pub fn device(&self) -> &Device {
         &self.buffer.device
@@ -155,7 +204,12 @@ impl Tensor {
     pub fn values(&self) -> Result<Cow<'_, [f32]>> {
         match (self.device(), &self.buffer.memory) {
             (Device::Vulkan(vulkan), Memory::Vulkan(block)) => {
-                vulkan.download(block, self.start, self.shape.numel()).map(Cow::Owned)
+                let words = self.words(0..self.shape.numel());
+                let values = vulkan.download(block, words.start, words.len())?;
+                Ok(Cow::Owned(match self.dtype {
+                    DType::F16 => bytemuck::cast_slice::<f32, f16>(&values).iter().map(|half| half.to_f32()).collect(),
+                    _ => values,
+                }))
             }
             _ => Ok(Cow::Borrowed(self.data())),
         }
@@ -192,16 +246,27 @@ impl Tensor {
         if Arc::get_mut(&mut self.buffer).is_some() {
             return Ok(());
         }
-        let mut copy = Self::uninit(self.device(), self.shape)?;
+        let mut copy = self.uninit_like(self.shape)?;
         match self.device() {
             Device::Cpu(_) => copy.data_mut()?.copy_from_slice(self.data()),
             Device::Vulkan(vulkan) => {
-                let (from, to) = (self.on(vulkan)?, copy.on(vulkan)?);
-                vulkan.copy(from, to, self.shape.numel(), Work::default())?;
+                let all = 0..self.shape.numel();
+                vulkan.copy((self, all.clone()), (&copy, all), Work::default())?;
             }
         }
         *self = copy;
         Ok(())
+    }
+
+    /// Words of the buffer that hold elements; pairs of F16 are whole words.
+    pub(crate) fn words(&self, elements: Range<usize>) -> Range<usize> {
+        let each = WORD / self.dtype.size();
+        (self.start + elements.start) / each..(self.start + elements.end).div_ceil(each)
+    }
+
+    /// A tensor of this type and place with unspecified contents.
+    pub(crate) fn uninit_like(&self, shape: impl Into<Shape>) -> Result<Self> {
+        Self::uninit_of(self.device(), shape.into(), self.dtype)
     }
 
     /// The values in place, for writing; copied first if another tensor shares the buffer.
@@ -227,6 +292,9 @@ impl Tensor {
         if shape.checked_numel() != Some(self.shape.numel()) {
             return Err(Error::Shape { op: "reshape", left: self.shape, right: shape, why: "as many elements" });
         }
+        if self.dtype != DType::F32 && !shape.last().is_multiple_of(2) {
+            return Err(Error::Shape { op: "reshape", left: self.shape, right: shape, why: "rows of F16 are even" });
+        }
         self.shape = shape;
         Ok(self)
     }
@@ -245,7 +313,7 @@ impl Tensor {
         dims[0] = range.len();
         let row: usize = dims[1..].iter().product();
         let start = self.start + range.start * row;
-        Ok(Self { shape: Shape::new(&dims), start, buffer: self.buffer.clone() })
+        Ok(Self { shape: Shape::new(&dims), dtype: self.dtype, start, buffer: self.buffer.clone() })
     }
 
     /// Whether no value is NaN or infinite.
@@ -253,8 +321,9 @@ impl Tensor {
     /// # Errors
     /// As [`values`](Self::values).
     pub fn is_finite(&self) -> Result<bool> {
-        let Device::Vulkan(vulkan) = self.device() else {
-            return Ok(self.data().iter().all(|value| value.is_finite()));
+        let vulkan = match self.device() {
+            Device::Vulkan(vulkan) if self.dtype == DType::F32 => vulkan,
+            _ => return Ok(self.values()?.iter().all(|value| value.is_finite())),
         };
         // The shader lowers a word of all ones to the place of a number that is not finite.
         const NONE: u32 = u32::MAX;
@@ -277,7 +346,7 @@ impl Tensor {
 /// Shape and device: a million numbers tell nobody anything.
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tensor({}, {:?})", self.shape, self.device())
+        write!(f, "Tensor({}, {}, {:?})", self.shape, self.dtype, self.device())
     }
 }
 

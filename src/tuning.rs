@@ -122,7 +122,10 @@ impl Class {
         let whole =
             |part: usize, own: usize| part > 0 && own > 0 && own <= 16 && part <= 256 && part.is_multiple_of(own);
         let known = match self {
-            Self::Linear(_) | Self::Conv3d(_) => whole(columns, own_columns) && own_rows * own_columns <= 64,
+            Self::Linear(_) | Self::Conv3d(_) => {
+                // An invocation writes pairs of columns.
+                whole(columns, own_columns) && own_columns.is_multiple_of(2) && own_rows * own_columns <= 64
+            }
             Self::Attention(_) => own_rows <= 8 && own_columns == 4 && [4, 8, 16, 32].contains(&columns),
         };
         whole(rows, own_rows) && known && (32..=INVOCATIONS).contains(&self.local(cut))

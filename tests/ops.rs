@@ -6,7 +6,7 @@ mod on_device;
 
 use common::compare::{Limit, agree};
 use common::reference::{self, Act};
-use on_device::{ALL, Check, Outcome};
+use on_device::{ALL, Check, HALVES, Outcome};
 use proptest::prelude::*;
 use zoetrope::ops::{self, Activation, AttentionBias, Conv3dParams, KeyValue};
 use zoetrope::weights::Weight;
@@ -36,9 +36,13 @@ fn holds(what: &str, outcome: Result<(), String>) {
 
 /// All cases of some ops on all devices.
 fn hold(ops: &[Check]) {
-    for device in devices() {
+    hold_on(&devices(), ops);
+}
+
+fn hold_on(devices: &[Device], ops: &[Check]) {
+    for device in devices {
         for op in ops {
-            op(&device, &mut |outcome: Outcome| {
+            op(device, &mut |outcome: Outcome| {
                 if let Err(why) = outcome.verdict {
                     panic!("{} {device:?}: {why}", outcome.case);
                 }
@@ -75,7 +79,12 @@ fn activations() {
 
 #[test]
 fn rope() {
-    hold(&[on_device::rope]);
+    hold(&[on_device::rope, on_device::rms_norm_rope]);
+}
+
+#[test]
+fn halves() {
+    hold_on(&gpu::at_half(), &HALVES.iter().map(|(_, op)| *op).collect::<Vec<_>>());
 }
 
 #[test]
@@ -91,7 +100,14 @@ fn every_op_is_checked() {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
     let source: String = files.collect();
     let names = source.lines().filter_map(|line| line.strip_prefix("pub fn ")?.split('(').next());
-    let missing: Vec<&str> = names.filter(|name| ALL.iter().all(|(op, _)| op != name)).collect();
+    // What an op keeps as it is told is another result of the same op, and one of HALVES.
+    let checked = |name: &str| match name.strip_suffix("_as") {
+        Some(stem) => {
+            HALVES.iter().any(|(op, _)| op.starts_with(stem) || (*op == "norms, halves" && stem.ends_with("norm")))
+        }
+        None => ALL.iter().any(|(op, _)| *op == name),
+    };
+    let missing: Vec<&str> = names.filter(|name| !checked(name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 

@@ -8,11 +8,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use checkpoints::fixture;
-use zoetrope::ops::{self, Activation, Conv3dParams, KeyValue};
+use zoetrope::ops::{self, Activation, Conv3dParams, Keep, KeyValue};
 use zoetrope::tuning::{self, Class, Tuning};
 use zoetrope::video::NullSink;
 use zoetrope::weights::{Mapping, Weight};
-use zoetrope::{Device, DeviceFault, DeviceOptions, Error, Pipeline, Prompt, Request, Steps, Tensor};
+use zoetrope::{Device, DeviceFault, DeviceOptions, Error, Pipeline, Precision, Prompt, Request, Steps, Tensor};
 
 fn filled(device: &Device, len: usize, value: f32) -> Tensor {
     Tensor::from_slice(device, [len], &vec![value; len]).unwrap()
@@ -144,12 +144,45 @@ fn small_video(frames: usize) -> (Pipeline, Request) {
 #[test]
 fn a_plan_is_within_a_twentieth_of_what_the_pool_takes() {
     let (pipeline, request) = small_video(9);
-    for index in 0..gpu::devices().len() {
-        let device = Device::vulkan(index, DeviceOptions::default()).unwrap();
+    let both = |index| [Precision::Full, Precision::Half].map(|precision| (index, precision));
+    for (index, precision) in (0..gpu::devices().len()).flat_map(both) {
+        let device = Device::vulkan(index, DeviceOptions { precision, ..Default::default() }).unwrap();
         let planned = pipeline.plan(&device, &request).unwrap().tensors();
         pipeline.generate(&device, &request, &mut NullSink, &mut |_| {}).unwrap();
         let taken = device.pool_stats().high_water;
         assert!(planned.abs_diff(taken) * 20 <= planned, "{planned} bytes planned, {taken} taken: {device}");
+    }
+}
+
+#[test]
+fn half_precision_ends_near_full_in_less_memory() {
+    let (pipeline, request) = small_video(9);
+    for (full, half) in gpu::devices().iter().zip(gpu::at_half()) {
+        let [near, again] = [&half, &half].map(|device| pipeline.sample(device, &request, &mut |_| {}).unwrap());
+        assert!(near.values().unwrap() == again.values().unwrap(), "the same bits");
+        let exact = pipeline.sample(full, &request, &mut |_| {}).unwrap();
+        let (near, exact) = (near.values().unwrap(), exact.values().unwrap());
+        let length = |values: &mut dyn Iterator<Item = f32>| values.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+        let apart = length(&mut near.iter().zip(&*exact).map(|(a, b)| a - b)) / length(&mut exact.iter().copied());
+        assert!(0.0 < apart && apart < 0.02, "{apart} apart on {half}");
+        let least = |device| pipeline.plan(device, &request).unwrap().tensors();
+        assert!(least(&half) < least(full), "{} and {} bytes", least(&half), least(full));
+    }
+}
+
+#[test]
+fn half_precision_is_for_gpus_and_its_tensors_for_products() {
+    let options = DeviceOptions { precision: Precision::Half, ..Default::default() };
+    let Err(error) = Device::cpu_with(options) else { panic!("a processor at half precision") };
+    assert!(matches!(error, Error::Request { what: "precision", .. }), "{error}");
+    for device in gpu::at_half() {
+        let x = Tensor::from_slice_as(&device, [2, 2], &[1.0, 2.0, 3.0, 4.0], Keep::Operand).unwrap();
+        let Err(error) = ops::add(x.clone(), &x) else { panic!("a sum of operands") };
+        assert!(matches!(error, Error::Shape { .. }), "{error}");
+        assert!(x.clone().reshape([4, 1]).is_err(), "rows that end within a word");
+        // Rounded to what is too large for F16, a number is not finite.
+        let x = Tensor::from_slice_as(&device, [1, 2], &[1.0, 1e6], Keep::Operand).unwrap();
+        assert!(!x.is_finite().unwrap());
     }
 }
 

@@ -1,7 +1,7 @@
 // The inner product of two staged tiles, in registers: what linear, conv3d and the scores of attention have in common.
 //
-// A workgroup makes BM x BN results, an invocation TM x TN of them: rows ty + i TY and columns tx + j TX, so neighbours
-// read neighbouring columns and write neighbouring results. Both tiles lie in shared memory as rows of BK = 16 terms, four
+// A workgroup makes BM x BN results, an invocation TM x TN of them: rows ty + i TY and places tx + j TX of the right tile, so
+// neighbours read neighbouring places. Both tiles lie in shared memory as rows of BK = 16 terms, four
 // to a vector, and one vector of padding, which keeps eight neighbouring rows in different banks.
 //
 // A run of sums is cut every FLUSH tiles of terms and added to the totals: the rounding of a sum of n terms grows with the
@@ -28,6 +28,13 @@ uint left_at(uint row, uint quad) {
 
 uint right_at(uint row, uint quad) {
     return (BM + row) * PITCH + quad;
+}
+
+// The column that stands at a place of the right tile where an invocation's are to be pairs of neighbours, which it writes
+// together: 2 tx and 2 tx + 1 of every 2 TX. TN is even then.
+uint paired_column(uint place) {
+    uint j = place / TX;
+    return j / 2 * 2 * TX + place % TX * 2 + j % 2;
 }
 
 float sums[TM * TN];

@@ -3,7 +3,7 @@ use std::ops::Range;
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::{result_of, vector};
-use crate::ops::{self, Activation};
+use crate::ops::{self, Activation, Keep};
 use crate::tensor::Tensor;
 use crate::weights::{Weight, Weights};
 
@@ -50,7 +50,17 @@ impl Linear {
 
     /// [`forward`](Self::forward) with an activation on the result.
     pub fn forward_with(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        result_of(&self.name, ops::linear(x, &self.weight, self.bias.as_ref(), activation)?)
+        self.forward_as(x, activation, Keep::Full)
+    }
+
+    /// `x` `[.., in]` to what a product or norm reads next.
+    pub fn operand(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_as(x, Activation::None, Keep::Operand)
+    }
+
+    /// [`forward_with`](Self::forward_with), the result kept as told.
+    pub fn forward_as(&self, x: &Tensor, activation: Activation, keep: Keep) -> Result<Tensor> {
+        result_of(&self.name, ops::linear_as(x, &self.weight, self.bias.as_ref(), activation, keep)?)
     }
 
     /// `x + gate * forward(h)`, `x` `[.., out]` being added to from row `first` on.

@@ -1,7 +1,7 @@
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::Linear;
-use crate::ops::Activation;
+use crate::ops::{Activation, Keep};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
@@ -30,16 +30,20 @@ impl Mlp {
 
     /// `x` `[L, D]` to `[L, D']`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.down.forward(&self.up.forward_with(x, Activation::GeluTanh)?)
+        self.down.forward(&self.hidden(x)?)
     }
 
     /// `x + forward(h) * gate`, some rows at a time.
     pub fn forward_gated_add(&self, mut x: Tensor, h: &Tensor, gate: &Tensor) -> Result<Tensor> {
         let rows = h.shape().rows();
         for first in (0..rows).step_by(CHUNK_ROWS) {
-            let h = self.up.forward_with(&h.narrow(first..rows.min(first + CHUNK_ROWS))?, Activation::GeluTanh)?;
+            let h = self.hidden(&h.narrow(first..rows.min(first + CHUNK_ROWS))?)?;
             x = self.down.forward_add(x, first, &h, Some(gate))?;
         }
         Ok(x)
+    }
+
+    fn hidden(&self, x: &Tensor) -> Result<Tensor> {
+        self.up.forward_as(x, Activation::GeluTanh, Keep::Operand)
     }
 }

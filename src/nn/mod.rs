@@ -36,6 +36,15 @@ impl Table {
         Ok(Self { name: weights.at(name).scope().into(), rows })
     }
 
+    /// With 1 added to some of its rows: those that scale by 1 more than what is learned.
+    pub fn one_more(mut self, rows: &[usize]) -> Result<Self> {
+        let &[all, width] = self.rows.dims() else { unreachable!("a table has two axes") };
+        let ones: Vec<f32> = (0..all * width).map(|i| f32::from(u8::from(rows.contains(&(i / width))))).collect();
+        let ones = Tensor::from_slice(self.rows.device(), [all, width], &ones)?;
+        self.rows = ops::add(self.rows, &ones)?;
+        Ok(self)
+    }
+
     /// `x` `[rows, D]` plus the table.
     pub fn added_to(&self, x: Tensor) -> Result<Tensor> {
         result_of(&self.name, ops::add(x, &self.rows)?)

@@ -1,7 +1,7 @@
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::{result_of, vector};
-use crate::ops::{self, Activation};
+use crate::ops::{self, Activation, Keep};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
@@ -17,12 +17,18 @@ impl RmsNorm {
         Ok(Self { name: weights.scope().into(), weight: vector(weights, "weight", width, device)?, eps })
     }
 
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        result_of(&self.name, ops::rms_norm(x, &self.weight, self.eps)?)
+    /// For a product to read, or in full.
+    pub fn forward(&self, x: &Tensor, keep: Keep) -> Result<Tensor> {
+        result_of(&self.name, ops::rms_norm_as(x, &self.weight, self.eps, keep)?)
+    }
+
+    /// With the rotation of `heads` after it; see [`ops::rms_norm_rope`].
+    pub fn forward_rope(&self, x: Tensor, heads: usize, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+        result_of(&self.name, ops::rms_norm_rope(x, &self.weight, self.eps, heads, cos, sin)?)
     }
 }
 
-/// Layer norm over the last axis, with or without an affine part.
+/// Layer norm over the last axis, with or without an affine part; for products to read.
 pub(crate) struct LayerNorm {
     name: String,
     affine: Option<(Tensor, Tensor)>, // weight [D], bias [D]
@@ -43,11 +49,17 @@ impl LayerNorm {
 
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let affine = self.affine.as_ref().map(|(weight, bias)| (weight, bias));
-        result_of(&self.name, ops::layer_norm(x, affine, self.eps)?)
+        result_of(&self.name, ops::layer_norm_as(x, affine, self.eps, Keep::Operand)?)
+    }
+
+    /// With `scale` and `shift`, `D` values each, in place of an affine part: `norm(x) * scale + shift`, the adaptive norm
+    /// of Peebles and Xie, arXiv 2212.09748, whose scale is 1 more than what is learned.
+    pub fn forward_adaptive(&self, x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
+        result_of(&self.name, ops::layer_norm_as(x, Some((scale, shift)), self.eps, Keep::Operand)?)
     }
 }
 
-/// The VAE's norm over channels.
+/// The VAE's norm over channels; for products to read.
 pub(crate) struct ChannelNorm {
     name: String,
     gamma: Tensor, // [C], stored [C, 1, 1] or [C, 1, 1, 1]
@@ -64,6 +76,6 @@ impl ChannelNorm {
 
     /// [`forward`](Self::forward) with an activation on the result.
     pub fn forward_with(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        result_of(&self.name, ops::channel_norm(x, &self.gamma, activation)?)
+        result_of(&self.name, ops::channel_norm_as(x, &self.gamma, activation, Keep::Operand)?)
     }
 }

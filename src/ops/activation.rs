@@ -23,7 +23,7 @@ pub fn activate(mut x: Tensor, activation: Activation) -> Result<Tensor> {
             x.unshare()?;
             for rows in vulkan.parts(x.shape().rows(), x.shape().last()) {
                 let count = rows.len() * x.shape().last();
-                let run = Dispatch::new(&vulkan::ACTIVATION, &mut x).rows(&rows).sizes(&[count]);
+                let run = Dispatch::new(&vulkan::ACTIVATION, &mut x).in_place().rows(&rows).sizes(&[count]);
                 let run = run.constant(0, LOCAL as u32).constant(1, activation_constant(activation));
                 vulkan.run(Work::moved(2 * count), run.groups(groups_of(count)))?;
             }

@@ -96,7 +96,7 @@ fn run(
     for rows in vulkan.parts(x.shape().rows(), width) {
         let count = rows.len() * width;
         let whole = a.is_some_and(|(_, whole)| whole);
-        let run = Dispatch::new(&vulkan::ARITHMETIC, x).rows(&rows);
+        let run = Dispatch::new(&vulkan::ARITHMETIC, x).in_place().rows(&rows);
         let run = match a {
             Some((a, true)) => run.read_rows(a, &rows),
             a => run.maybe(a.map(|(a, _)| a)),

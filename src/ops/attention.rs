@@ -2,8 +2,9 @@ use zoetrope_kernels as kernels;
 
 use super::{check, check_place, finished};
 use crate::device::Device;
+use crate::dtype::DType;
 use crate::error::Result;
-use crate::tensor::Tensor;
+use crate::tensor::{Keep, Tensor};
 use crate::tuning::{Class, Cut, KEYS};
 use crate::vulkan::{self, Dispatch, Vulkan};
 use crate::work::Work;
@@ -49,6 +50,14 @@ impl KeyValue {
 /// # Errors
 /// [`Shape`](crate::Error::Shape) naming the operands that do not fit.
 pub fn attention(q: &Tensor, branches: &[KeyValue], heads: usize, scale: f32) -> Result<Tensor> {
+    attention_as(q, branches, heads, scale, Keep::Full)
+}
+
+/// [`attention`] that keeps its result as told.
+///
+/// # Errors
+/// As [`attention`].
+pub fn attention_as(q: &Tensor, branches: &[KeyValue], heads: usize, scale: f32, keep: Keep) -> Result<Tensor> {
     const OP: &str = "attention";
     let width = q.shape().last();
     let rows = q.shape().rows();
@@ -79,7 +88,9 @@ pub fn attention(q: &Tensor, branches: &[KeyValue], heads: usize, scale: f32) ->
             }
         }
     }
-    let mut out = Tensor::uninit(q.device(), q.shape())?;
+    // Heads of an odd width do not begin at whole words.
+    let keep = if (width / heads).is_multiple_of(2) { keep } else { Keep::Full };
+    let mut out = Tensor::uninit_as(q.device(), q.shape(), keep)?;
     if q.shape().numel() == 0 {
         return Ok(out);
     }
@@ -143,12 +154,14 @@ fn run(
         AttentionBias::PerKey(bias) => (1, Some(bias)),
         AttentionBias::PerHead(bias) => (2, Some(bias)),
     };
+    let halves = [q, key, value, &*out].map(|tensor| u32::from(tensor.dtype() == DType::F16));
     let run = Dispatch::new(&vulkan::ATTENTION, out).rows(&all).read_rows(q, &all);
     let run = run.read_rows(key, &(0..*length)).read_rows(value, &(0..*length)).maybe(bias);
     let run = run.sizes(&[heads, head_dim, queries, *length, width, width, width]).scalars(&[scale]);
     let run = run.constant(0, class.local(cut) as u32).constant(1, rows as u32).constant(2, KEYS as u32);
     let run = run.constant(3, own as u32).constant(4, vectors as u32).constant(5, slice as u32);
     let run = run.constant(6, kind).constant(7, aligned.into()).groups(heads * queries.div_ceil(rows));
+    let run = (8..).zip(halves).fold(run, |run, (id, halves)| run.constant(id, halves));
     let product = [4, queries, *length, width].into_iter().fold(1, |all: u64, size| all.saturating_mul(size as u64));
     vulkan.run(Work { attention: product, ..Work::default() }, run)
 }

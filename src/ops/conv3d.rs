@@ -2,6 +2,7 @@ use zoetrope_kernels::{self as kernels, Onto};
 
 use super::{check, check_place, cut, finished, four, weight_constant};
 use crate::device::Device;
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::tuning::Class;
@@ -172,6 +173,9 @@ fn run(
         .constant(5, weight_constant(w.dtype()))
         .constant(6, aligned.into());
     let run = run.constant(7, bias.is_some().into()).constant(8, packed.into());
+    let halves = |tensor: &Tensor| u32::from(tensor.dtype() == DType::F16);
     let run = run.constant(9, (onto == Onto::Output).into());
+    let run = run.constant(11, halves(x)).constant(12, tail.map_or(0, halves));
+    let run = if onto == Onto::Output { run.in_place() } else { run };
     vulkan.run(Work::conv3d(shape), run)
 }

@@ -46,38 +46,29 @@ pub fn last_frames(before: Option<&Tensor>, x: &Tensor, count: usize) -> Result<
     let from_x = frames.min(count);
     let from_before = match before {
         Some(before) => {
-            check(
-                before.shape().rank() == 4 && before.dims()[1..] == [h, w, c],
-                "last_frames",
-                x.shape(),
-                before.shape(),
-                "frames of one size",
-            )?;
+            let fits = before.shape().rank() == 4 && before.dims()[1..] == [h, w, c] && before.dtype() == x.dtype();
+            check(fits, "last_frames", x.shape(), before.shape(), "frames of one size and type")?;
             check_place(x, before)?;
             before.dims()[0].min(count - from_x)
         }
         None => 0,
     };
-    let mut out = Tensor::uninit(x.device(), [from_before + from_x, h, w, c])?;
+    let mut out = x.uninit_like([from_before + from_x, h, w, c])?;
     match x.device() {
-        Device::Cpu(cpu) => cpu.run(Work::moved(2 * out.shape().numel()), out.data_mut()?, |_, out| {
+        Device::Cpu(cpu) => cpu.run(Work::moved(2 * out.shape().numel()), out.data_mut()?, |exec, out| {
             let (head, rest) = out.split_at_mut(from_before * h * w * c);
             if let Some(before) = before {
-                head.copy_from_slice(&before.data()[before.shape().numel() - head.len()..]);
+                kernels::copy(exec, &before.data()[before.shape().numel() - head.len()..], head);
             }
-            rest.copy_from_slice(&x.data()[x.shape().numel() - rest.len()..]);
+            kernels::copy(exec, &x.data()[x.shape().numel() - rest.len()..], rest);
         }),
         Device::Vulkan(vulkan) => {
-            let frame = h * w * c;
-            let (to, start) = out.on(vulkan)?;
+            let (head, all) = (from_before * h * w * c, out.shape().numel());
+            let last = |x: &Tensor, len: usize| x.shape().numel() - len..x.shape().numel();
             if let Some(before) = before {
-                let (from, first) = before.on(vulkan)?;
-                let first = first + before.shape().numel() - from_before * frame;
-                vulkan.copy((from, first), (to, start), from_before * frame, Work::moved(2 * from_before * frame))?;
+                vulkan.copy((before, last(before, head)), (&out, 0..head), Work::moved(2 * head))?;
             }
-            let (from, first) = x.on(vulkan)?;
-            let (from, to) = ((from, first + (frames - from_x) * frame), (to, start + from_before * frame));
-            vulkan.copy(from, to, from_x * frame, Work::moved(2 * from_x * frame))?;
+            vulkan.copy((x, last(x, all - head)), (&out, head..all), Work::moved(2 * (all - head)))?;
         }
     }
     finished(out)

@@ -56,16 +56,16 @@ pub fn channels_first(x: &Tensor) -> Result<Tensor> {
 /// [`Shape`](crate::Error::Shape) if `x` is no matrix.
 pub fn repeat_rows(x: &Tensor, times: usize) -> Result<Tensor> {
     check(x.shape().rank() == 2, "repeat_rows", x.shape(), [times], "x is [L, D]")?;
-    let mut out = Tensor::uninit(x.device(), [x.dims()[0].saturating_mul(times), x.dims()[1]])?;
+    let mut out = x.uninit_like([x.dims()[0].saturating_mul(times), x.dims()[1]])?;
     match x.device() {
         Device::Cpu(_) if x.shape().numel() == 0 => {}
         Device::Cpu(cpu) => cpu.run(Work::moved(2 * out.shape().numel()), out.data_mut()?, |_, out| {
             out.chunks_exact_mut(x.data().len()).for_each(|copy| copy.copy_from_slice(x.data()));
         }),
         Device::Vulkan(vulkan) => {
-            let (from, (to, start), len) = (x.on(vulkan)?, out.on(vulkan)?, x.shape().numel());
+            let len = x.shape().numel();
             for i in 0..times {
-                vulkan.copy(from, (to, start + i * len), len, Work::moved(2 * len))?;
+                vulkan.copy((x, 0..len), (&out, i * len..(i + 1) * len), Work::moved(2 * len))?;
             }
         }
     }

@@ -3,8 +3,9 @@ use zoetrope_kernels::{self as kernels, Activation};
 use super::activation::activation_constant;
 use super::{LOCAL, check, check_place, check_row_vector, cut, finished, weight_constant};
 use crate::device::Device;
+use crate::dtype::DType;
 use crate::error::Result;
-use crate::tensor::Tensor;
+use crate::tensor::{Keep, Tensor};
 use crate::tuning::Class;
 use crate::vulkan::{self, Dispatch, Vulkan};
 use crate::weights::Weight;
@@ -17,8 +18,16 @@ use crate::work::Work;
 /// # Errors
 /// [`Shape`](crate::Error::Shape) naming the operands that do not fit.
 pub fn linear(x: &Tensor, w: &Weight, bias: Option<&Tensor>, activation: Activation) -> Result<Tensor> {
+    linear_as(x, w, bias, activation, Keep::Full)
+}
+
+/// [`linear`] that keeps its result as told.
+///
+/// # Errors
+/// As [`linear`].
+pub fn linear_as(x: &Tensor, w: &Weight, bias: Option<&Tensor>, activation: Activation, keep: Keep) -> Result<Tensor> {
     let [n, k] = fitting("linear", x, w, bias)?;
-    let mut out = Tensor::uninit(x.device(), x.shape().with_last(n))?;
+    let mut out = Tensor::uninit_as(x.device(), x.shape().with_last(n), keep)?;
     match x.device() {
         Device::Cpu(cpu) => {
             let (rows, bias) = (x.shape().rows(), bias.map(Tensor::data));
@@ -105,7 +114,8 @@ fn run(
     for rows in vulkan.parts(x.shape().rows(), k.max(n)) {
         let aligned = k.is_multiple_of(4) && (x.on(vulkan)?.1 + rows.start * k).is_multiple_of(4);
         let written = first + rows.start..first + rows.end;
-        let few = rows.len() <= FEW;
+        let halves = [x, &*out].map(|tensor| tensor.dtype() == DType::F16);
+        let few = rows.len() <= FEW && halves == [false; 2];
         let run = Dispatch::new(if few { &vulkan::LINEAR_FEW } else { &vulkan::LINEAR }, out).rows(&written);
         let run = run.read_rows(x, &rows).weight(w).maybe(bias).maybe(gate).sizes(&[rows.len(), k, n]);
         let run = if few {
@@ -116,6 +126,8 @@ fn run(
         let run = run.constant(5, weight_constant(w.dtype())).constant(6, aligned.into());
         let run = run.constant(7, bias.is_some().into()).constant(8, activation_constant(activation));
         let run = run.constant(9, residual.is_some().into()).constant(10, gate.is_some().into());
+        let run = run.constant(11, halves[0].into()).constant(12, halves[1].into());
+        let run = if residual.is_some() { run.in_place() } else { run };
         vulkan.run(Work::linear(rows.len(), k, n), run)?;
     }
     Ok(())

@@ -52,7 +52,7 @@ fn run(vulkan: &Vulkan, x: &mut Tensor, y: Option<&Tensor>, [scale, last]: [&Ten
     let width = x.shape().last();
     for rows in vulkan.parts(x.shape().rows(), width) {
         let count = rows.len() * width;
-        let run = Dispatch::new(&vulkan::MODULATE, x).rows(&rows);
+        let run = Dispatch::new(&vulkan::MODULATE, x).in_place().rows(&rows);
         let run = match y {
             Some(y) => run.read_rows(y, &rows),
             None => run.read(scale),

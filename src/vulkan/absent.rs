@@ -5,9 +5,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::{Dispatch, GpuInfo};
-use crate::device::{Cancel, Common, DeviceOptions};
+use crate::device::{Cancel, Common, DeviceOptions, Precision};
 use crate::error::{DeviceFault, Error, Result};
 use crate::pool::PoolStats;
+use crate::tensor::Tensor;
 use crate::tuning::{Class, Cut, Tuning};
 use crate::work::Work;
 
@@ -38,6 +39,11 @@ impl Vulkan {
         match self.0 {}
     }
 
+    /// Bytes of tensors that its shaders were given to read and write so far.
+    pub fn traffic(&self) -> u64 {
+        match self.0 {}
+    }
+
     /// How its shaders cut their work.
     pub fn tuning(&self) -> &Tuning {
         match self.0 {}
@@ -57,6 +63,10 @@ impl Vulkan {
     }
 
     pub(crate) fn pool_stats(&self) -> PoolStats {
+        match self.0 {}
+    }
+
+    pub(crate) fn precision(&self) -> Precision {
         match self.0 {}
     }
 
@@ -92,7 +102,7 @@ impl Vulkan {
         match self.0 {}
     }
 
-    pub(crate) fn copy(&self, _: (&Block, usize), _: (&Block, usize), _: usize, _: Work) -> Result<()> {
+    pub(crate) fn copy(&self, _: (&Tensor, Range<usize>), _: (&Tensor, Range<usize>), _: Work) -> Result<()> {
         match self.0 {}
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct Dispatch<'a> {
     pub scalars: Vec<f32>,
     /// How many workgroups the whole takes.
     pub groups: usize,
+    /// Whether what is written is read before.
+    pub in_place: bool,
 }
 
 impl<'a> Dispatch<'a> {
@@ -38,7 +40,13 @@ impl<'a> Dispatch<'a> {
     pub fn new(shader: &'static Shader, out: &'a mut Tensor) -> Self {
         let (constants, inputs, sizes, scalars) = Default::default();
         let all = 0..out.shape().numel();
-        Self { shader, constants, out: (out, all), inputs, sizes, scalars, groups: 0 }
+        Self { shader, constants, out: (out, all), inputs, sizes, scalars, groups: 0, in_place: false }
+    }
+
+    /// Reads what it writes.
+    pub fn in_place(mut self) -> Self {
+        self.in_place = true;
+        self
     }
 
     /// Writes these elements alone.

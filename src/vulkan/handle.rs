@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::memory::{Block, Memory};
@@ -8,7 +9,7 @@ use super::residents::Residents;
 use super::staging::Staging;
 use super::stream::Stream;
 use super::{GpuInfo, GpuKind};
-use crate::device::{Cancel, Common, DeviceOptions};
+use crate::device::{Cancel, Common, DeviceOptions, Precision};
 use crate::error::{DeviceFault, Error, Result};
 use crate::pool::{Pool, PoolStats};
 use crate::tuning::{Class, Cut, Tuning};
@@ -36,6 +37,9 @@ pub(super) struct State {
     pub info: GpuInfo,
     pub common: Common,
     pub limits: Limits,
+    precision: Precision,
+    /// Bytes of tensors that shaders have read and written, each operand once.
+    pub traffic: AtomicU64,
     pipeline_cache: Option<PathBuf>,
     tuning: Tuning,
 }
@@ -98,15 +102,24 @@ impl Vulkan {
             info,
             common: Common::new(options.cancel),
             limits,
+            precision: options.precision,
+            traffic: AtomicU64::new(0),
             pipeline_cache: options.pipeline_cache,
             tuning,
         })))
     }
 
     pub(crate) fn another(&self, cancel: Cancel) -> Result<Self> {
-        let State { pipeline_cache, tuning, .. } = &*self.0;
+        let &State { precision, ref pipeline_cache, ref tuning, .. } = &*self.0;
         let (pipeline_cache, tuning) = (pipeline_cache.clone(), Some(tuning.clone()));
-        Self::open(self.0.info.index, DeviceOptions { cancel, pipeline_cache, tuning, ..DeviceOptions::default() })
+        let options = DeviceOptions { cancel, precision, pipeline_cache, tuning, ..DeviceOptions::default() };
+        Self::open(self.0.info.index, options)
+    }
+
+    /// Bytes of tensors that its shaders were given to read and write so far, each operand once for each run: what has to
+    /// go through memory if nothing stays in caches from one run to the next, and no run reads twice.
+    pub fn traffic(&self) -> u64 {
+        self.0.traffic.load(Ordering::Relaxed)
     }
 
     /// How its shaders cut their work.
@@ -130,6 +143,10 @@ impl Vulkan {
 
     pub(crate) fn pool_stats(&self) -> PoolStats {
         self.0.pool.stats()
+    }
+
+    pub(crate) fn precision(&self) -> Precision {
+        self.0.precision
     }
 
     pub(crate) fn budget(&self) -> Option<u64> {

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::device::Precision;
+
 /// What a GPU is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GpuKind {
@@ -53,6 +55,12 @@ pub struct GpuInfo {
 }
 
 impl GpuInfo {
+    /// The precision that serves on it: half where it computes in f16, but in full on a software driver, which saves nothing
+    /// by it.
+    pub fn usual_precision(&self) -> Precision {
+        if self.f16 && self.kind != GpuKind::Software { Precision::Half } else { Precision::Full }
+    }
+
     /// What decides the bits of a result: the device and its driver.
     pub fn identity(&self) -> String {
         format!("{}, {}", self.name, self.driver)

@@ -23,7 +23,16 @@ pub(crate) struct WeightCopy {
     bytes: u64,
     /// When it was last used, counted in uses.
     used: AtomicU64,
+    /// The submission that used it last.
+    submission: AtomicU64,
     vulkan: Vulkan,
+}
+
+impl WeightCopy {
+    /// Notes that a submission uses it.
+    pub(super) fn mark(&self, submission: u64) {
+        self.submission.fetch_max(submission, Ordering::Relaxed);
+    }
 }
 
 impl Drop for WeightCopy {
@@ -55,8 +64,10 @@ impl Vulkan {
             self.block(bytes).inspect_err(|_| self.0.pool.unreserve(bytes))
         })?;
         // From here on it is given back on drop.
-        let copy = Arc::new(WeightCopy { block, bytes, used: used.into(), vulkan: self.clone() });
+        let (used, submission) = (used.into(), AtomicU64::new(0));
+        let copy = Arc::new(WeightCopy { block, bytes, used, submission, vulkan: self.clone() });
         self.upload_bytes(&copy.block, 0, weight.bytes())?;
+        copy.mark(self.line().stream.next());
         *slot = Some(copy.clone());
         drop(slot);
         self.0.residents.slots.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(weight.slot()));
@@ -99,20 +110,21 @@ impl Vulkan {
             newest <= share
         });
         let (window, rest) = copies.split_at(window.count());
-        let mut freed = 0;
+        let (mut freed, mut submission) = (0, 0);
         for (_, bytes, slot) in rest.iter().chain(window.iter().rev()) {
             if freed >= share {
                 break;
             }
-            if slot.try_lock().is_ok_and(|mut held| held.take_if(|copy| unused(copy)).is_some()) {
+            if let Some(copy) = slot.try_lock().ok().and_then(|mut held| held.take_if(|copy| unused(copy))) {
                 freed += bytes;
+                submission = submission.max(copy.submission.load(Ordering::Relaxed));
             }
         }
         slots.retain(|slot| slot.upgrade().is_some_and(|slot| slot.try_lock().map_or(true, |held| held.is_some())));
         drop(slots);
         if freed > 0 {
-            // Commands under way hold the buffers still.
-            self.wait()?;
+            // Commands under way hold the buffers still. Those with what was used since go on beside the next uploads.
+            self.line().stream.wait_for(submission)?;
         }
         Ok(freed > 0)
     }

@@ -1,6 +1,7 @@
 //! Shaders on tensors and weights.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
 use vulkano::buffer::Subbuffer;
@@ -10,8 +11,10 @@ use super::memory::Block;
 use super::open::fault;
 use super::stream::{Command, Launch, Push};
 use super::transfer::order;
-use super::{Bound, Dispatch};
-use crate::error::{DeviceFault, Result};
+use super::{Bound, Dispatch, Shader};
+use crate::dtype::DType;
+use crate::error::{DeviceFault, Error, Result};
+use crate::tensor::Tensor;
 use crate::work::Work;
 
 /// The most workgroups along one axis that every device takes.
@@ -37,7 +40,7 @@ impl Vulkan {
     /// Has a shader run.
     pub(crate) fn run(&self, work: Work, dispatch: Dispatch) -> Result<()> {
         self.0.common.count(work);
-        let Dispatch { shader, constants, out: (out, written), inputs, sizes, scalars, groups } = dispatch;
+        let Dispatch { shader, constants, out: (out, written), inputs, sizes, scalars, groups, in_place } = dispatch;
         debug_assert_eq!(inputs.len() + 1, shader.bindings as usize, "{}", shader.name);
         if groups == 0 {
             return Ok(());
@@ -49,15 +52,11 @@ impl Vulkan {
                 _ => None,
             });
         }
-        let (block, start) = out.on(self)?;
-        let out = Part::numbers(block, start + written.start..start + written.end);
+        let out = self.part(shader, out, written)?;
         let mut parts: SmallVec<[Part; 8]> = SmallVec::new();
         for (input, copy) in inputs.iter().zip(&copies) {
             parts.push(match (input, copy) {
-                (Bound::Tensor(tensor, range), _) => {
-                    let (block, start) = tensor.on(self)?;
-                    Part::numbers(block, start + range.start..start + range.end)
-                }
+                (Bound::Tensor(tensor, range), _) => self.part(shader, tensor, range.clone())?,
                 (Bound::Weight(weight, range), Some(copy)) => {
                     let element = weight.dtype().size() as u64;
                     let end = (range.end as u64 * element).next_multiple_of(4);
@@ -67,6 +66,10 @@ impl Vulkan {
                 _ => Part { block: out.block, bytes: out.bytes.clone(), element: out.element },
             });
         }
+        let size = |part: &Part| part.bytes.end - part.bytes.start;
+        let read = inputs.iter().zip(&parts).filter(|(input, _)| matches!(input, Bound::Tensor(..)));
+        let traffic = size(&out) * (1 + u64::from(in_place)) + read.map(|(_, part)| size(part)).sum::<u64>();
+        self.0.traffic.fetch_add(traffic, Ordering::Relaxed);
         parts.insert(0, out);
         let (mut buffers, mut words): (SmallVec<[_; 8]>, SmallVec<[u32; 32]>) = Default::default();
         for part in &parts {
@@ -92,10 +95,24 @@ impl Vulkan {
         let each = cost / slices.len() as u64;
         for (first, [x, y]) in slices {
             push[first_group] = first as u32;
+            copies.iter().flatten().for_each(|copy| copy.mark(stream.next()));
             let (pipeline, buffers, groups) = (pipeline.clone(), buffers.clone(), [x as u32, y as u32, 1]);
             stream.push(Command::Dispatch(Box::new(Launch { pipeline, buffers, push, groups })), each)?;
         }
         Ok(())
+    }
+
+    /// Elements of a tensor.
+    fn part<'a>(&self, shader: &Shader, tensor: &'a Tensor, elements: Range<usize>) -> Result<Part<'a>> {
+        if tensor.dtype() != DType::F32 && !shader.halves {
+            let shape = tensor.shape();
+            let why = "F32; what was kept as an operand is for products, attention, convolutions and norms";
+            return Err(Error::Shape { op: shader.name, left: shape, right: shape, why });
+        }
+        let (block, start) = tensor.on(self)?;
+        let element = tensor.dtype().size() as u64;
+        let bytes = (start + elements.start) as u64 * element..(start + elements.end) as u64 * element;
+        Ok(Part { block, bytes, element })
     }
 
     /// A buffer as it is bound, and the element in it that the shader begins at.
@@ -115,14 +132,6 @@ impl Vulkan {
             return Err(fault(DeviceFault::Unusable, why));
         }
         Ok((part.block.buffer.clone().slice(aligned..end), ((start - aligned) / part.element) as u32))
-    }
-}
-
-impl<'a> Part<'a> {
-    /// Elements of a tensor's buffer.
-    fn numbers(block: &'a Block, elements: Range<usize>) -> Self {
-        let number = NUMBER as u64;
-        Self { block, bytes: elements.start as u64 * number..elements.end as u64 * number, element: number }
     }
 }
 

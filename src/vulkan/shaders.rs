@@ -8,6 +8,8 @@ pub(crate) struct Shader {
     pub code: &'static [u8],
     /// Storage buffers in set 0.
     pub bindings: u32,
+    /// Whether it can be told that tensors are of F16.
+    pub halves: bool,
 }
 
 #[cfg(feature = "vulkan")]
@@ -25,25 +27,27 @@ macro_rules! code {
 }
 
 macro_rules! shaders {
-    ($($id:ident = $name:literal, $bindings:literal;)*) => {
-        $(pub(crate) static $id: Shader = Shader { name: $name, code: code!($name), bindings: $bindings };)*
+    ($($id:ident = $name:literal, $bindings:literal, $halves:literal;)*) => {
+        $(pub(crate) static $id: Shader =
+            Shader { name: $name, code: code!($name), bindings: $bindings, halves: $halves };)*
     };
 }
 
 shaders! {
-    ACTIVATION = "activation", 1;
-    ARITHMETIC = "arithmetic", 3;
-    ATTENTION = "attention", 5;
-    CONV3D = "conv3d", 5;
-    FINITE = "finite", 2;
-    FRAMES = "frames", 2;
-    LAYOUT = "layout", 2;
-    LINEAR = "linear", 5;
-    LINEAR_FEW = "linear_few", 5;
-    MODULATE = "modulate", 3;
-    NORM = "norm", 4;
-    PATCH = "patch", 2;
-    PROBE = "probe", 1;
-    ROPE = "rope", 3;
-    UPSAMPLE = "upsample", 2;
+    ACTIVATION = "activation", 1, false;
+    ARITHMETIC = "arithmetic", 3, false;
+    ATTENTION = "attention", 5, true;
+    CONV3D = "conv3d", 5, true;
+    FINITE = "finite", 2, false;
+    FRAMES = "frames", 2, false;
+    LAYOUT = "layout", 2, false;
+    LINEAR = "linear", 5, true;
+    LINEAR_FEW = "linear_few", 5, false;
+    MODULATE = "modulate", 3, false;
+    NORM = "norm", 4, true;
+    NORM_ROPE = "norm_rope", 5, true;
+    PATCH = "patch", 2, false;
+    PROBE = "probe", 1, false;
+    ROPE = "rope", 3, false;
+    UPSAMPLE = "upsample", 2, false;
 }

@@ -173,6 +173,15 @@ impl Stream {
         Ok(())
     }
 
+    /// Submits what there is and waits for a submission to be done; later ones go on.
+    pub fn wait_for(&mut self, submission: u64) -> Result<()> {
+        self.flush()?;
+        while self.done < submission && !self.under_way.is_empty() {
+            self.wait_for_oldest()?;
+        }
+        Ok(())
+    }
+
     /// Waits for one submission, the oldest, to be done.
     pub fn wait_for_oldest(&mut self) -> Result<()> {
         let Some(oldest) = self.under_way.front() else { return Ok(()) };

@@ -1,10 +1,13 @@
 //! Numbers to the device, back, and from place to place on it.
 
+use std::ops::Range;
+
 use super::Block;
 use super::handle::{Line, NUMBER, Vulkan};
 use super::staging::{self, CHUNK};
 use super::stream::{Command, Stream};
 use crate::error::Result;
+use crate::tensor::Tensor;
 use crate::work::Work;
 
 impl Vulkan {
@@ -52,19 +55,21 @@ impl Vulkan {
         Ok(values)
     }
 
-    /// Copies `len` numbers from one buffer to another, each from an element on.
-    pub(crate) fn copy(&self, from: (&Block, usize), to: (&Block, usize), len: usize, work: Work) -> Result<()> {
+    /// Copies elements of one tensor to as many of another one of the same type.
+    pub(crate) fn copy(&self, from: (&Tensor, Range<usize>), to: (&Tensor, Range<usize>), work: Work) -> Result<()> {
         self.0.common.count(work);
-        if len == 0 {
+        debug_assert_eq!((from.0.dtype(), from.1.len()), (to.0.dtype(), to.1.len()));
+        if from.1.is_empty() {
             return Ok(());
         }
+        let ((source, _), (sink, _)) = (from.0.on(self)?, to.0.on(self)?);
         let mut line = self.line();
-        order(&mut line.stream, &[(from.0, false), (to.0, true)]);
-        let part = |(block, start): (&Block, usize)| {
-            let start = (start * NUMBER) as u64;
-            block.buffer.clone().slice(start..start + (len * NUMBER) as u64)
+        order(&mut line.stream, &[(source, false), (sink, true)]);
+        let part = |block: &Block, (tensor, elements): (&Tensor, Range<usize>)| {
+            let words = tensor.words(elements);
+            block.buffer.clone().slice((words.start * NUMBER) as u64..(words.end * NUMBER) as u64)
         };
-        line.stream.push(Command::Copy { from: part(from), to: part(to) }, work.moved)
+        line.stream.push(Command::Copy { from: part(source, from), to: part(sink, to) }, work.moved)
     }
 
     /// Makes the first `len` numbers of a buffer zeros.

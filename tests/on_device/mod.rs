@@ -15,6 +15,10 @@ use super::common::compare::{self, Limit};
 use super::common::data::{self, Storage, Weight as StoredWeight};
 use super::common::reference::{self, Act};
 
+mod halves;
+
+pub use halves::HALVES;
+
 const EPS: f32 = 1e-6;
 
 /// What came of one case.
@@ -53,6 +57,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("gated_add", gated_add),
     ("activate", activate),
     ("rope", rope),
+    ("rms_norm_rope", rms_norm_rope),
     ("upsample_nearest", upsample_nearest),
     ("interleave_frames", interleave_frames),
     ("last_frames", last_frames),
@@ -322,6 +327,30 @@ pub fn rope(device: &Device, tell: Tell) {
             ops::rope(x, case.heads, &table(&cos)?, &table(&sin)?)
         };
         tell(judge(case, op, &case.want(), None, Limit::F32));
+    }
+}
+
+/// In place and not.
+pub fn rms_norm_rope(device: &Device, tell: Tell) {
+    for case in cases::ROPE {
+        for shared in [true, false] {
+            let (width, (cos, sin)) = (case.heads * case.head_dim, case.tables());
+            let weight = data::normal(7, width);
+            let op = || {
+                let table = |values: &[f32]| tensor(device, &[case.table_rows, case.head_dim / 2], values);
+                let x = tensor(device, &[case.rows, width], &case.x())?;
+                let other = shared.then(|| x.clone());
+                let weight = tensor(device, &[width], &weight)?;
+                let out = ops::rms_norm_rope(x, &weight, EPS, case.heads, &table(&cos)?, &table(&sin)?)?;
+                let kept = other.map_or(Ok(case.x()), |other| other.to_vec())?;
+                assert!(kept == case.x(), "a shared input is left alone");
+                Ok(out)
+            };
+            let normed = reference::rms_norm(&case.x(), &weight, EPS.into());
+            let normed: Vec<f32> = normed.iter().map(|&x| x as f32).collect();
+            let want = reference::rope(&normed, case.heads, case.head_dim, &cos, &sin);
+            tell(judge((case, shared), op, &want, None, Limit::F32));
+        }
     }
 }
 

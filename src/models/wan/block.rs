@@ -5,7 +5,7 @@ use super::embed::Rope;
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::{LayerNorm, Linear, Mlp, RmsNorm, Table, result_of};
-use crate::ops::{self, KeyValue};
+use crate::ops::{self, Keep, KeyValue};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
@@ -18,7 +18,7 @@ pub(super) struct Block {
     cross_attn: Attention,
     norm3: LayerNorm,
     ffn: Mlp,
-    table: Table, // [6, D]
+    table: Table, // [6, D], the scales 1 more than stored
 }
 
 impl Block {
@@ -34,7 +34,7 @@ impl Block {
             cross_attn: Attention::load(&weights.at("attn2"), config, device)?,
             norm3: LayerNorm::plain(name("norm3"), eps),
             ffn: Mlp::load(&weights.at("ffn.net"), ("0.proj", "2"), (dim, config.ffn_dim, dim), device)?,
-            table: Table::load(weights, "scale_shift_table", 6, dim, device)?,
+            table: Table::load(weights, "scale_shift_table", 6, dim, device)?.one_more(&[1, 4])?,
         })
     }
 
@@ -44,7 +44,7 @@ impl Block {
     pub fn forward(&self, x: Tensor, time: &Tensor, rope: &Rope, text: &[KeyValue]) -> Result<Tensor> {
         let m = Modulation::new(&self.table, time)?;
         let branches = x.dims()[0] / rope.cos.dims()[0];
-        let h = ops::modulate(self.norm1.forward(&x)?, &m.scale_attn, &m.shift_attn)?;
+        let h = self.norm1.forward_adaptive(&x, &m.scale_attn, &m.shift_attn)?;
         let y = self.self_attn.forward_self(&h, rope, branches)?;
         drop(h);
         let mut x = self.self_attn.to_out.forward_add(x, 0, &y, Some(&m.gate_attn))?;
@@ -60,7 +60,7 @@ impl Block {
         drop(h);
         let x = self.cross_attn.to_out.forward_add(x, 0, &y, None)?;
         drop(y);
-        let h = ops::modulate(self.norm3.forward(&x)?, &m.scale_ffn, &m.shift_ffn)?;
+        let h = self.norm3.forward_adaptive(&x, &m.scale_ffn, &m.shift_ffn)?;
         result_of(&self.name, self.ffn.forward_gated_add(x, &h, &m.gate_ffn)?)
     }
 
@@ -124,29 +124,27 @@ impl Attention {
         })
     }
 
-    fn query(&self, x: &Tensor) -> Result<Tensor> {
-        self.norm_q.forward(&self.to_q.forward(x)?)
-    }
-
     fn key_value(&self, x: &Tensor) -> Result<KeyValue> {
-        Ok(KeyValue::new(self.norm_k.forward(&self.to_k.forward(x)?)?, self.to_v.forward(x)?))
+        Ok(KeyValue::new(self.norm_k.forward(&self.to_k.operand(x)?, Keep::Operand)?, self.to_v.operand(x)?))
     }
 
     /// `x` `[B * S, D]`: every branch attends to its own rows. What comes goes through `to_out` next.
     fn forward_self(&self, x: &Tensor, rope: &Rope, branches: usize) -> Result<Tensor> {
-        let q = ops::rope(self.query(x)?, self.heads, &rope.cos, &rope.sin)?;
-        let KeyValue { key, value, .. } = self.key_value(x)?;
-        let key = ops::rope(key, self.heads, &rope.cos, &rope.sin)?;
+        let turned = |norm: &RmsNorm, x| norm.forward_rope(x, self.heads, &rope.cos, &rope.sin);
+        let q = turned(&self.norm_q, self.to_q.operand(x)?)?;
+        let key = turned(&self.norm_k, self.to_k.operand(x)?)?;
+        let value = self.to_v.operand(x)?;
         let rows = x.dims()[0] / branches;
         let split = (0..branches).map(|b| {
             let own = b * rows..(b + 1) * rows;
             Ok(KeyValue::new(key.narrow(own.clone())?, value.narrow(own)?))
         });
-        ops::attention(&q, &split.collect::<Result<Vec<_>>>()?, self.heads, self.scale)
+        ops::attention_as(&q, &split.collect::<Result<Vec<_>>>()?, self.heads, self.scale, Keep::Operand)
     }
 
     /// `x` `[B * S, D]`: every branch attends to its own text. What comes goes through `to_out` next.
     fn forward_cross(&self, x: &Tensor, text: &[KeyValue]) -> Result<Tensor> {
-        ops::attention(&self.query(x)?, text, self.heads, self.scale)
+        let q = self.norm_q.forward(&self.to_q.operand(x)?, Keep::Operand)?;
+        ops::attention_as(&q, text, self.heads, self.scale, Keep::Operand)
     }
 }

@@ -66,7 +66,7 @@ impl Transformer {
             blocks: (0..config.num_layers).map(block).collect::<Result<_>>()?,
             norm_out: LayerNorm::plain("norm_out".into(), config.eps),
             proj_out: Linear::load(&weights.at("proj_out"), dim, config.out_channels() * patch, device)?,
-            table: Table::load(weights, "scale_shift_table", 2, dim, device)?,
+            table: Table::load(weights, "scale_shift_table", 2, dim, device)?.one_more(&[1])?,
             config,
             weights: weights.clone(),
         })
@@ -142,7 +142,7 @@ impl Transformer {
         }
         self.weights.check_unchanged()?;
         let m = self.table.added_to(ops::repeat_rows(&embedding, 2)?)?;
-        x = ops::modulate(self.norm_out.forward(&x)?, &m.narrow(1..2)?, &m.narrow(0..1)?)?;
+        x = self.norm_out.forward_adaptive(&x, &m.narrow(1..2)?, &m.narrow(0..1)?)?;
         x = self.proj_out.forward(&x)?;
         let tokens = patches.dims()[0];
         let shape = [self.config.out_channels(), frames, height, width];

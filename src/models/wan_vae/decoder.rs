@@ -6,7 +6,7 @@ use super::resblock::{ResBlock, ResState};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::{CausalConv3d, ChannelNorm, Conv2d, Linear, Tail, result_of};
-use crate::ops::{self, Activation, KeyValue};
+use crate::ops::{self, Activation, Keep, KeyValue};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
@@ -177,13 +177,14 @@ impl MidAttention {
         let &[frames, height, width, channels] = x.dims() else { unreachable!("a convolution's result has rank 4") };
         let pixels = height * width;
         let h = self.norm.forward(&x)?.reshape([frames * pixels, channels])?;
-        let [q, k, v] = [&self.qkv[0], &self.qkv[1], &self.qkv[2]].map(|linear| linear.forward(&h));
+        let [q, k, v] = [&self.qkv[0], &self.qkv[1], &self.qkv[2]].map(|linear| linear.operand(&h));
         let (q, k, v) = (q?, k?, v?);
         let frame = |t| {
             let own = t * pixels..(t + 1) * pixels;
             Ok(KeyValue::new(k.narrow(own.clone())?, v.narrow(own)?))
         };
-        let y = ops::attention(&q, &(0..frames).map(frame).collect::<Result<Vec<_>>>()?, 1, self.scale)?;
+        let y =
+            ops::attention_as(&q, &(0..frames).map(frame).collect::<Result<Vec<_>>>()?, 1, self.scale, Keep::Operand)?;
         result_of(&self.name, self.proj.forward_add(x, 0, &y, None)?)
     }
 }

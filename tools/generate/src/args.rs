@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, ValueEnum};
 use clap_complete::Shell;
 use zoetrope::sampler::{Sampler, Schedule};
-use zoetrope::{DeviceChoice, Error, Result};
+use zoetrope::{DeviceChoice, Error, Precision, Result};
 
 /// The most worker threads: with far more, a system spends its time and memory on the threads alone.
 pub const MAX_THREADS: u16 = 1024;
@@ -160,6 +160,11 @@ pub struct Args {
     #[arg(long, value_name = "DEVICE", value_parser = parse_device, help_heading = RUN)]
     pub device: Option<DeviceChoice>,
 
+    /// full, F32 throughout, or half, on GPUs alone: what products read is kept as F16 [default: the recipe's, or half on a
+    /// GPU that computes in f16, else full]
+    #[arg(long, value_name = "PRECISION", value_parser = parse_precision, help_heading = RUN)]
+    pub precision: Option<Precision>,
+
     /// Memory for tensors, on a GPU for tensors and weights; mapped weights do not count [default: all that the device
     /// has]
     #[arg(long, value_name = "GIB", value_parser = parse_gib, allow_negative_numbers = true, help_heading = RUN)]
@@ -280,6 +285,10 @@ fn parse_size(text: &str) -> std::result::Result<(usize, usize), String> {
 }
 
 fn parse_device(text: &str) -> std::result::Result<DeviceChoice, String> {
+    text.parse().map_err(|error: Error| error.to_string())
+}
+
+fn parse_precision(text: &str) -> std::result::Result<Precision, String> {
     text.parse().map_err(|error: Error| error.to_string())
 }
 

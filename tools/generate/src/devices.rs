@@ -1,7 +1,9 @@
 //! Where to compute.
 
 use kernel_bench::saved;
-use zoetrope::{Cancel, Chosen, Device, DeviceChoice, DeviceFault, DeviceOptions, Error, GpuInfo, Result, SimdLevel};
+use zoetrope::{
+    Cancel, Chosen, Device, DeviceChoice, DeviceFault, DeviceOptions, Error, GpuInfo, Precision, Result, SimdLevel,
+};
 
 use crate::report::Report;
 use crate::{memory, plan, print};
@@ -14,6 +16,8 @@ pub struct Place {
     /// The processor's instruction set, if it is to be a certain one.
     pub level: Option<SimdLevel>,
     pub exact_conv: bool,
+    /// If it is not the usual one of the device.
+    pub precision: Option<Precision>,
 }
 
 /// Opens a device, and says what it is if it might have been another.
@@ -23,6 +27,7 @@ pub fn open(choice: &DeviceChoice, place: &Place, report: &Report) -> Result<Dev
         memory_budget: place.memory.into_iter().chain(gpu.map_or_else(memory::total, |gpu| Some(gpu.memory))).min(),
         level: place.level,
         exact_conv: place.exact_conv,
+        precision: place.precision.unwrap_or_else(|| gpu.map_or(Precision::Full, GpuInfo::usual_precision)),
         pipeline_cache: saved::pipelines(),
         tuning: None,
         cancel: place.cancel.clone(),

@@ -8,7 +8,7 @@ use zoetrope::plan::Plan;
 use zoetrope::video::{self, FrameSink, SinkOptions, VideoInfo, Zoom};
 use zoetrope::weights::Mapping;
 use zoetrope::{
-    Cancel, Device, DeviceChoice, Error, LatentsFile, Pipeline, Prompt, Request, Result, SimdLevel, Tensor,
+    Cancel, Device, DeviceChoice, Error, LatentsFile, Pipeline, Precision, Prompt, Request, Result, SimdLevel, Tensor,
     load_latents,
 };
 
@@ -160,7 +160,7 @@ fn open(args: &Args, recipe: Option<&Recipe>) -> Result<Pipeline> {
 }
 
 /// Where to compute: as the flags say, else where the recipe was made, so that the bits are the same: on its GPU if that
-/// is here, or with its instruction set if this processor has it, and its way of convolving.
+/// is here, at its precision, or with its instruction set if this processor has it, and its way of convolving.
 fn place(args: &Args, recipe: Option<&Recipe>, cancel: Cancel) -> (DeviceChoice, Place) {
     let recorded = recipe.map_or("", |recipe| &recipe.device);
     let mut words = recorded.strip_prefix("cpu ").unwrap_or_default().split(' ');
@@ -171,12 +171,14 @@ fn place(args: &Args, recipe: Option<&Recipe>, cancel: Cancel) -> (DeviceChoice,
         if recorded.starts_with("cpu ") {
             return Some(DeviceChoice::Cpu);
         }
-        let identity = recorded.strip_prefix("vulkan ")?;
+        let identity = Precision::of(recorded).0.strip_prefix("vulkan ")?;
         let gpus = Device::gpus().ok()?;
         Some(DeviceChoice::Index(gpus.iter().find(|gpu| gpu.identity() == identity)?.index))
     };
     let choice = args.device.clone().or_else(made_on).unwrap_or_default();
-    (choice, Place { cancel, memory: args.memory, level, exact_conv })
+    let there = args.device.is_none() && matches!(choice, DeviceChoice::Index(_));
+    let precision = args.precision.or(there.then(|| Precision::of(recorded).1));
+    (choice, Place { cancel, memory: args.memory, level, exact_conv, precision })
 }
 
 /// Everything that can be refused is refused before the first stage, whose work would be lost.

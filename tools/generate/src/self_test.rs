@@ -1,6 +1,6 @@
 //! Every op of a device against the oracle of the tests: which one a bad driver gets wrong.
 
-use zoetrope::{Cancel, Device, DeviceChoice, DeviceFault, Error, Result};
+use zoetrope::{Cancel, Device, DeviceChoice, DeviceFault, Error, Precision, Result};
 
 use crate::args::Args;
 use crate::devices::{self, Place};
@@ -20,11 +20,13 @@ use on_device::Outcome;
 /// [`Error::Device`] naming the ops that are beyond their limit, after all lines are printed.
 pub fn run(args: &Args) -> Result<()> {
     let choice = args.device.clone().unwrap_or(DeviceChoice::Auto);
-    let place = Place { cancel: Cancel::default(), memory: args.memory, level: None, exact_conv: args.exact_conv };
+    let &Args { memory, exact_conv, precision, .. } = args;
+    let place = Place { cancel: Cancel::default(), memory, level: None, exact_conv, precision };
     let device = devices::open(&choice, &place, &Report::new(args.quiet, false))?;
     print(format!("{device}\n{:<18} {:>5} {:>10} {:>9}\n", "op", "cases", "error", "time").as_bytes())?;
     let mut wrong = Vec::new();
-    for (op, check) in on_device::ALL {
+    let halves = if device.precision() == Precision::Half { on_device::HALVES } else { &[] };
+    for (op, check) in on_device::ALL.iter().chain(halves) {
         let (text, right) = line(op, *check, &device);
         print(text.as_bytes())?;
         if !right {

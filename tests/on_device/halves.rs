@@ -1,0 +1,168 @@
+//! Ops on operands of F16 and with results of F16, on a device at half precision: what is read is exact, so that a result
+//! of F32 is within the usual limit of the oracle, and one of F16 within its own rounding too.
+
+use zoetrope::ops::{self, Activation, AttentionBias, Conv3dParams, Keep, KeyValue};
+use zoetrope::{DType, Device, Result, Tensor};
+
+use super::super::common::cases::{self, BiasKind};
+use super::super::common::compare::Limit;
+use super::super::common::data::{self, Storage, Weight};
+use super::super::common::reference::{self, Act, ScoreBias};
+use super::{Check, EPS, Tell, activation, dense, judge, weight};
+
+/// All of them by their names.
+pub const HALVES: &[(&str, Check)] = &[
+    ("linear, halves", linear),
+    ("attention, halves", attention),
+    ("conv3d, halves", conv3d),
+    ("norms, halves", norms),
+    ("rms_norm_rope, halves", rms_norm_rope),
+    ("moved halves", moved),
+];
+
+/// Drivers may round to F16 either way: by up to 2^-10 of a number.
+const ROUNDED: Limit = Limit { relative_l2: 7e-4, max_abs: 1e-3, terms: 0.0 };
+
+/// As F16 holds them.
+fn halves(values: &[f32]) -> Vec<f32> {
+    Weight::new(values, Storage::F16).values()
+}
+
+fn operand(device: &Device, dims: &[usize], values: &[f32]) -> Result<Tensor> {
+    let tensor = Tensor::from_slice_as(device, dims, values, Keep::Operand)?;
+    let even = dims[dims.len() - 1].is_multiple_of(2);
+    assert_eq!(tensor.dtype(), if even { DType::F16 } else { DType::F32 }, "{dims:?}");
+    Ok(tensor)
+}
+
+/// A result of F32 and one of F16 of the same op.
+fn both(tell: Tell, case: &str, op: impl Fn(Keep) -> Result<Tensor>, want: &[f64], limit: Limit) {
+    tell(judge(format!("{case}, F32"), || op(Keep::Full), want, None, limit));
+    let rounded = Limit {
+        relative_l2: limit.relative_l2 + ROUNDED.relative_l2,
+        max_abs: limit.max_abs + ROUNDED.max_abs,
+        terms: limit.terms,
+    };
+    tell(judge(format!("{case}, F16"), || op(Keep::Operand), want, None, rounded));
+}
+
+/// Sizes beyond 65504 do not fit.
+fn linear(device: &Device, tell: Tell) {
+    for case in cases::LINEAR.iter().filter(|case| case.x().iter().all(|x| x.abs() < 6e4)) {
+        // Rows of odd length stay F32, as does what is in them.
+        let x = if case.k.is_multiple_of(2) { halves(&case.x()) } else { case.x() };
+        let (w, bias) = (case.w(), case.bias());
+        let want = reference::linear(&x, &w.values(), case.rows, case.k, case.n, bias.as_deref(), case.act);
+        if want.iter().any(|value| value.abs() > 6e4) {
+            continue;
+        }
+        let op = |keep| {
+            let bias = bias.as_ref().map(|bias| Tensor::from_slice(device, [case.n], bias)).transpose()?;
+            let x = operand(device, &[case.rows, case.k], &x)?;
+            ops::linear_as(&x, &weight(&w, &[case.n, case.k])?, bias.as_ref(), activation(case.act), keep)
+        };
+        both(tell, &format!("{case:?}"), op, &want, case.limit());
+    }
+}
+
+fn attention(device: &Device, tell: Tell) {
+    for case in cases::ATTENTION.iter().filter(|case| case.q().iter().all(|q| !(q.abs() > 6e4))) {
+        let (width, stride) = (case.width(), case.stride());
+        let round = |values: Vec<f32>| if width.is_multiple_of(2) { halves(&values) } else { values };
+        let (q, k, v) = (round(case.q()), round(case.k()), round(case.v()));
+        let bias_values = case.bias_values();
+        let bias = match case.bias {
+            BiasKind::None => ScoreBias::None,
+            BiasKind::PerKey | BiasKind::FirstKeysHidden(_) => ScoreBias::PerKey(&bias_values),
+            BiasKind::PerHead => ScoreBias::PerHead(&bias_values),
+        };
+        let want = reference::attention(case.sizes(), &q, &k, &v, bias);
+        let op = |keep| {
+            let rows = |values: &[f32], rows| operand(device, &[rows, width], &dense(values, stride, width));
+            let key = rows(&k, case.keys + case.spare)?;
+            let value = rows(&v, case.keys + case.spare)?;
+            let bias = |dims: &[usize]| Tensor::from_slice(device, dims, &bias_values);
+            let bias = match case.bias {
+                BiasKind::None => AttentionBias::None,
+                BiasKind::PerKey | BiasKind::FirstKeysHidden(_) => AttentionBias::PerKey(bias(&[case.keys])?),
+                BiasKind::PerHead => AttentionBias::PerHead(bias(&[case.heads, case.queries, case.keys])?),
+            };
+            let branch = KeyValue { key, value, bias, length: case.keys };
+            ops::attention_as(&rows(&q, case.queries)?, &[branch], case.heads, case.scale(), keep)
+        };
+        both(tell, &format!("{case:?}"), op, &want, case.limit());
+    }
+}
+
+fn conv3d(device: &Device, tell: Tell) {
+    for case in cases::CONV3D {
+        let s = &case.sizes;
+        let round = |values: Vec<f32>| if s.in_channels.is_multiple_of(2) { halves(&values) } else { values };
+        let (x, tail) = (round(case.x()), round(case.tail()));
+        let want = reference::conv3d(s, &x, &tail, &case.w().values(), case.bias().as_deref());
+        let op = || {
+            let video = |frames, values: &[f32]| operand(device, &[frames, s.height, s.width, s.in_channels], values);
+            let tail = (s.tail_frames > 0).then(|| video(s.tail_frames, &tail)).transpose()?;
+            let [kt, kh, kw] = s.kernel;
+            let w = weight(&case.w(), &[s.out_channels, s.in_channels, kt, kh, kw])?;
+            let bias = case.bias().map(|bias| Tensor::from_slice(device, [s.out_channels], &bias)).transpose()?;
+            let params = Conv3dParams { stride: s.stride, pad_front: s.pad_front, pad: s.pad };
+            ops::conv3d(&video(s.frames, &x)?, tail.as_ref(), &w, bias.as_ref(), params)
+        };
+        tell(judge(case, op, &want, None, case.limit()));
+    }
+}
+
+/// The three norms of numbers that F16 can hold.
+fn norms(device: &Device, tell: Tell) {
+    for (rows, width) in [(3, 2), (40, 6), (7, 64), (9, 1536), (5, 7)] {
+        let x: Vec<f32> = data::normal(31, rows * width);
+        let x = if width % 2 == 0 { halves(&x) } else { x };
+        let (scale, shift) = (data::normal(32, width), data::normal(33, width));
+        let limit = Limit::F32.of_terms(1.0);
+        let given = || -> Result<_> {
+            let vector = |values: &[f32]| Tensor::from_slice(device, [width], values);
+            Ok((operand(device, &[rows, width], &x)?, vector(&scale)?, vector(&shift)?))
+        };
+        let name = |norm: &str| format!("{norm} of {rows} rows of {width}");
+        let rms = |keep| given().and_then(|(x, scale, _)| ops::rms_norm_as(&x, &scale, EPS, keep));
+        both(tell, &name("rms"), rms, &reference::rms_norm(&x, &scale, EPS.into()), limit);
+        let layer = |keep| given().and_then(|(x, a, b)| ops::layer_norm_as(&x, Some((&a, &b)), EPS, keep));
+        let want = reference::layer_norm(&x, width, Some((&scale, &shift)), EPS.into());
+        both(tell, &name("layer"), layer, &want, limit);
+        let channel = |keep| given().and_then(|(x, scale, _)| ops::channel_norm_as(&x, &scale, Activation::Silu, keep));
+        let want = reference::channel_norm(&x, &scale);
+        let want: Vec<f64> = want.iter().map(|&x| reference::activate_one(x, Act::Silu)).collect();
+        both(tell, &name("channel"), channel, &want, limit);
+    }
+}
+
+fn rms_norm_rope(device: &Device, tell: Tell) {
+    for case in cases::ROPE {
+        let (width, (cos, sin)) = (case.heads * case.head_dim, case.tables());
+        let (x, weight) = (halves(&case.x()), data::normal(7, width));
+        let op = || {
+            let table = |values: &[f32]| Tensor::from_slice(device, [case.table_rows, case.head_dim / 2], values);
+            let weight = Tensor::from_slice(device, [width], &weight)?;
+            let x = operand(device, &[case.rows, width], &x)?;
+            ops::rms_norm_rope(x, &weight, EPS, case.heads, &table(&cos)?, &table(&sin)?)
+        };
+        let normed = reference::rms_norm(&x, &weight, EPS.into());
+        let normed: Vec<f32> = normed.iter().map(|&x| x as f32).collect();
+        let want = reference::rope(&normed, case.heads, case.head_dim, &cos, &sin);
+        tell(judge(case, op, &want, None, ROUNDED));
+    }
+}
+
+/// Frames and rows that are copied, parts, and copies of what is shared.
+fn moved(device: &Device, tell: Tell) {
+    let (before, x) = (halves(&data::normal(1, 2 * 2 * 3 * 6)), halves(&data::normal(2, 3 * 2 * 3 * 6)));
+    let frames = |count, values: &[f32]| operand(device, &[count, 2, 3, 6], values);
+    let op = || ops::last_frames(Some(&frames(2, &before)?), &frames(3, &x)?, 4)?.narrow(1..3);
+    let all = [&before[..], &x].concat();
+    let want: Vec<f64> = all[2 * 36..4 * 36].iter().map(|&value| value.into()).collect();
+    tell(judge("frames", op, &want, None, Limit::EXACT));
+    let op = || ops::repeat_rows(&operand(device, &[30, 6], &all)?.narrow(1..3)?, 2);
+    let want: Vec<f64> = [&all[6..18], &all[6..18]].concat().iter().map(|&value| value.into()).collect();
+    tell(judge("rows", op, &want, None, Limit::EXACT));
+}
