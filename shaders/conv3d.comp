@@ -18,8 +18,7 @@
 // Specialization: 0 local_size_x = (BM / TM) (BN / TN); 1 BM; 2 BN; 3 TM; 4 TN; 5 WEIGHT;
 //     6 ALIGNED (c, x_offset and tail_offset are multiples of four); 7 BIAS;
 //     8 PACKED (channel_stride is 1, c, tap_stride and w_offset are multiples of four); 9 RESIDUAL (out += the result);
-//     10 UPSAMPLE (x is read as if every pixel were repeated so often down and across, 1 or 2); 11 X_HALVES (x is of 16-bit
-//     floats, c and x_offset even); 12 TAIL_HALVES
+//     10 X_HALVES (x is of 16-bit floats, c and x_offset even); 11 TAIL_HALVES
 // Dispatch: ceil(T'' H'' W'' / BM) ceil(n / BN) groups
 // Shared memory: 80 (BM + BN) + 12 BM bytes
 
@@ -34,9 +33,8 @@ layout(constant_id = 6) const bool ALIGNED = false;
 layout(constant_id = 7) const bool BIAS = false;
 layout(constant_id = 8) const bool PACKED = false;
 layout(constant_id = 9) const bool RESIDUAL = false;
-layout(constant_id = 10) const uint UPSAMPLE = 1;
-layout(constant_id = 11) const bool X_HALVES = false;
-layout(constant_id = 12) const bool TAIL_HALVES = false;
+layout(constant_id = 10) const bool X_HALVES = false;
+layout(constant_id = 11) const bool TAIL_HALVES = false;
 
 #define WEIGHT_BINDING 3
 #define WEIGHT_ALIGNED PACKED
@@ -71,10 +69,10 @@ vec4 pixel(uint row, uvec3 tap, uint channel) {
     uint line = uint(first_line[row] + int(tap.y));
     uint column = uint(first_column[row] + int(tap.z));
     // What is negative is a large number now.
-    if (t < 0 || line >= height * UPSAMPLE || column >= width * UPSAMPLE || channel >= c) {
+    if (t < 0 || line >= height || column >= width || channel >= c) {
         return vec4(0.0);
     }
-    uint place = line / UPSAMPLE * width + column / UPSAMPLE;
+    uint place = line * width + column;
     uint frame = uint(t);
     if (frame < tail_frames) {
         return tail4(tail_offset + (frame * height * width + place) * c + channel, c - channel);

@@ -2,10 +2,7 @@
 
 mod checkpoints;
 
-use std::fs;
-
-use checkpoints::Copy;
-use safetensors::{Dtype, SafeTensors};
+use checkpoints::{Copy, poison};
 use zoetrope::video::NullSink;
 use zoetrope::weights::Mapping;
 use zoetrope::{Device, Error, Pipeline, Progress, Prompt, Request, Steps};
@@ -15,30 +12,6 @@ fn request() -> Request {
     let steps = Steps::Schedule { schedule: Default::default(), steps: 2, shift: None };
     let prompts = (Prompt::Tokens(vec![5, 9, 1]), Prompt::Tokens(vec![1]));
     Request { width: 48, height: 32, frames: 5, steps, ..Request::new(prompts.0, prompts.1) }
-}
-
-/// Sets one number of a tensor, wherever below `component` it is stored.
-fn poison(checkpoint: &Copy, component: &str, tensor: &str, index: usize, value: f32) {
-    for entry in fs::read_dir(checkpoint.file(component)).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "safetensors") {
-            continue;
-        }
-        let mut bytes = fs::read(&path).unwrap();
-        let file = SafeTensors::deserialize(&bytes).unwrap();
-        let Ok(view) = file.tensor(tensor) else { continue };
-        let stored = match view.dtype() {
-            Dtype::F32 => value.to_le_bytes().to_vec(),
-            Dtype::BF16 => half::bf16::from_f32(value).to_le_bytes().to_vec(),
-            Dtype::F16 => half::f16::from_f32(value).to_le_bytes().to_vec(),
-            other => panic!("{tensor} is {other:?}"),
-        };
-        let start = view.data().as_ptr() as usize - bytes.as_ptr() as usize + index * stored.len();
-        bytes[start..start + stored.len()].copy_from_slice(&stored);
-        fs::write(&path, bytes).unwrap();
-        return;
-    }
-    panic!("{component} has no {tensor}");
 }
 
 /// What a run says once a number is not what it was, and how many steps and frames it had done.

@@ -7,7 +7,7 @@ mod gpu;
 use std::fs;
 use std::path::PathBuf;
 
-use checkpoints::fixture;
+use checkpoints::{Copy, fixture, poison};
 use zoetrope::ops::{self, Activation, Conv3dParams, Keep, KeyValue};
 use zoetrope::tuning::{self, Class, Tuning};
 use zoetrope::video::NullSink;
@@ -161,13 +161,31 @@ fn half_precision_ends_near_full_in_less_memory() {
         let [near, again] = [&half, &half].map(|device| pipeline.sample(device, &request, &mut |_| {}).unwrap());
         assert!(near.values().unwrap() == again.values().unwrap(), "the same bits");
         let exact = pipeline.sample(full, &request, &mut |_| {}).unwrap();
-        let (near, exact) = (near.values().unwrap(), exact.values().unwrap());
-        let length = |values: &mut dyn Iterator<Item = f32>| values.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
-        let apart = length(&mut near.iter().zip(&*exact).map(|(a, b)| a - b)) / length(&mut exact.iter().copied());
+        let apart = apart(&near.values().unwrap(), &exact.values().unwrap());
         assert!(0.0 < apart && apart < 0.02, "{apart} apart on {half}");
         let least = |device| pipeline.plan(device, &request).unwrap().tensors();
         assert!(least(&half) < least(full), "{} and {} bytes", least(&half), least(full));
     }
+}
+
+#[test]
+fn hidden_values_beyond_f16_pass_the_text_encoder_at_half_precision() {
+    let checkpoint = Copy::of("a");
+    // Both halves of the gated hidden layer grow by as much: their product is some millions.
+    poison(&checkpoint, "text_encoder", "encoder.block.0.layer.1.layer_norm.weight", 3, 1e4);
+    let pipeline = Pipeline::open(&checkpoint.0, Mapping::Map).unwrap();
+    let prompt = Prompt::Tokens(vec![5, 9, 1]);
+    for (full, half) in gpu::devices().iter().zip(gpu::at_half()) {
+        let text = |device| pipeline.encode(device, &[&prompt], &mut |_| {}).unwrap()[0].to_vec().unwrap();
+        let apart = apart(&text(&half), &text(full));
+        assert!(0.0 < apart && apart < 0.01, "{apart} apart on {half}");
+    }
+}
+
+/// The length of the difference in lengths of `exact`.
+fn apart(near: &[f32], exact: &[f32]) -> f64 {
+    let length = |values: &mut dyn Iterator<Item = f32>| values.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+    length(&mut near.iter().zip(exact).map(|(a, b)| a - b)) / length(&mut exact.iter().copied())
 }
 
 #[test]

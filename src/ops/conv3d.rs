@@ -175,7 +175,7 @@ fn run(
     let run = run.constant(7, bias.is_some().into()).constant(8, packed.into());
     let halves = |tensor: &Tensor| u32::from(tensor.dtype() == DType::F16);
     let run = run.constant(9, (onto == Onto::Output).into());
-    let run = run.constant(11, halves(x)).constant(12, tail.map_or(0, halves));
+    let run = run.constant(10, halves(x)).constant(11, tail.map_or(0, halves));
     let run = if onto == Onto::Output { run.in_place() } else { run };
     vulkan.run(Work::conv3d(shape), run)
 }

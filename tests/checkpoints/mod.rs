@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use safetensors::{Dtype, SafeTensors};
 use zoetrope::Result;
 use zoetrope::weights::Checkpoint;
 
@@ -56,4 +57,28 @@ pub fn in_memory(folder: &Path) -> Result<Checkpoint> {
 
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints").join(name)
+}
+
+/// Sets one number of a tensor, wherever below `component` it is stored.
+pub fn poison(checkpoint: &Copy, component: &str, tensor: &str, index: usize, value: f32) {
+    for entry in fs::read_dir(checkpoint.file(component)).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "safetensors") {
+            continue;
+        }
+        let mut bytes = fs::read(&path).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let Ok(view) = file.tensor(tensor) else { continue };
+        let stored = match view.dtype() {
+            Dtype::F32 => value.to_le_bytes().to_vec(),
+            Dtype::BF16 => half::bf16::from_f32(value).to_le_bytes().to_vec(),
+            Dtype::F16 => half::f16::from_f32(value).to_le_bytes().to_vec(),
+            other => panic!("{tensor} is {other:?}"),
+        };
+        let start = view.data().as_ptr() as usize - bytes.as_ptr() as usize + index * stored.len();
+        bytes[start..start + stored.len()].copy_from_slice(&stored);
+        fs::write(&path, bytes).unwrap();
+        return;
+    }
+    panic!("{component} has no {tensor}");
 }
