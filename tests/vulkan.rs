@@ -3,6 +3,7 @@
 
 mod checkpoints;
 mod gpu;
+mod traffic;
 
 use std::fs;
 use std::path::PathBuf;
@@ -179,6 +180,15 @@ fn hidden_values_beyond_f16_pass_the_text_encoder_at_half_precision() {
         let text = |device| pipeline.encode(device, &[&prompt], &mut |_| {}).unwrap()[0].to_vec().unwrap();
         let apart = apart(&text(&half), &text(full));
         assert!(0.0 < apart && apart < 0.01, "{apart} apart on {half}");
+    }
+}
+
+#[test]
+fn a_block_moves_little_more_than_it_must() {
+    for (full, half) in gpu::devices().iter().zip(gpu::at_half()) {
+        let ratio = |device| traffic::Traffic::of_a_block(device, 2, 16).unwrap().ratio();
+        let (full, half) = (ratio(full), ratio(&half));
+        assert!(half < 1.6 && full < 2.0 * half, "{half} and {full} times the least");
     }
 }
 

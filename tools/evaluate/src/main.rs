@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use zoetrope::video::Frame;
-use zoetrope::{Error, Result};
+use zoetrope::{DeviceChoice, DeviceOptions, Error, GpuInfo, Precision, Result};
 use zoetrope_evaluate::score::{NAMES, PAIR_NAMES, bound, right};
 use zoetrope_evaluate::{Attributes, Maker, Pair, Seen, Tally, see, see_all};
 
@@ -40,6 +40,18 @@ struct Args {
     #[arg(short = 't', long, value_name = "N")]
     steps: Option<usize>,
 
+    /// Where to make the clips: cpu, vulkan, vulkan:N or part of a GPU's name
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: DeviceChoice,
+
+    /// How exact a GPU is: full or half
+    #[arg(long, value_name = "PRECISION", default_value = "full")]
+    precision: Precision,
+
+    /// Decode frames on the processor, at full precision: software drivers take minutes for a clip
+    #[arg(long)]
+    decode_on_cpu: bool,
+
     /// Only the held-out prompts: no clips without guidance, no pairs
     #[arg(long)]
     brief: bool,
@@ -62,6 +74,11 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<()> {
     let mut maker = Maker::open(args.model.as_deref())?;
     (maker.guidance, maker.steps) = (args.guidance, args.steps);
+    let options = &mut |_: Option<&GpuInfo>| DeviceOptions { precision: args.precision, ..DeviceOptions::default() };
+    maker.device = args.device.open(options)?.device;
+    if !args.decode_on_cpu {
+        maker.decoder = maker.device.clone();
+    }
     let mut shown = Vec::new();
     let tally = singles(args, &maker, &mut shown)?;
     println!(

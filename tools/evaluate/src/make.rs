@@ -4,12 +4,15 @@ use std::path::Path;
 
 use zoetrope::video::Frame;
 use zoetrope::weights::{Checkpoint, Mapping};
-use zoetrope::{Device, Pipeline, Request, Result, Steps};
+use zoetrope::{Device, Pipeline, Request, Result, Steps, Tensor};
 
 /// A checkpoint and how to run it; what is not set is the checkpoint's own.
 pub struct Maker {
     pipeline: Pipeline,
-    device: Device,
+    /// Where clips are made: the processor, at first.
+    pub device: Device,
+    /// Where their frames are decoded: the same device or the processor.
+    pub decoder: Device,
     /// Guidance; 1 is the conditional branch alone.
     pub guidance: Option<f32>,
     /// Sampling steps.
@@ -26,7 +29,8 @@ impl Maker {
                 Pipeline::from_checkpoint(Checkpoint::from_memory(zoetrope_bundled::NAME, files)?)?
             }
         };
-        Ok(Self { pipeline, device: Device::cpu()?, guidance: None, steps: None })
+        let device = Device::cpu()?;
+        Ok(Self { pipeline, decoder: device.clone(), device, guidance: None, steps: None })
     }
 
     /// The guidance of the next clip.
@@ -43,7 +47,11 @@ impl Maker {
         };
         let request = Request { seed, guidance: self.guidance(), steps, ..self.pipeline.request(prompt) };
         let mut frames = Vec::new();
-        self.pipeline.generate(&self.device, &request, &mut frames, &mut |_| {})?;
+        let mut latents = self.pipeline.sample(&self.device, &request, &mut |_| {})?;
+        if self.device.is_gpu() && !self.decoder.is_gpu() {
+            latents = Tensor::from_slice(&self.decoder, latents.shape(), &latents.values()?)?;
+        }
+        self.pipeline.decode(&self.decoder, &latents, request.fps, &mut frames, &mut |_| {})?;
         Ok(frames)
     }
 }

@@ -1,0 +1,20 @@
+//! What a block of the transformer moves through a GPU's memory, held against the least that it could:
+//! `cargo bench --features vulkan --bench traffic`. Bound: 1.6 times at half precision.
+
+use traffic::Traffic;
+use zoetrope::{DeviceChoice, DeviceOptions, Precision};
+
+#[path = "../tests/traffic/mod.rs"]
+mod traffic;
+
+fn main() -> zoetrope::Result<()> {
+    println!("| device | tokens | MB moved | MB at least | ratio |\n|---|---|---|---|---|");
+    for precision in [Precision::Full, Precision::Half] {
+        let options = &mut |_: Option<&_>| DeviceOptions { precision, ..DeviceOptions::default() };
+        let device = "vulkan".parse::<DeviceChoice>()?.open(options)?.device;
+        let traffic = Traffic::of_a_block(&device, 5, 32)?;
+        let [moved, least] = [traffic.moved, traffic.least].map(|bytes| bytes as f64 / 1e6);
+        println!("| {device} | {} | {moved:.2} | {least:.2} | {:.2} |", traffic.rows, traffic.ratio());
+    }
+    Ok(())
+}
