@@ -11,10 +11,10 @@
 // Bindings: 0 out [T'', H'', W'', n] (in place if RESIDUAL); 1 x [T, H, W, c]; 2 tail [T', H, W, c]; 3 w; 4 bias [n]
 // Push constants: uint out_offset, x_offset, tail_offset, w_offset, bias_offset, frames, height, width, c, n,
 //     out_frames, out_height, out_width, kt, kh, kw, stride_t, stride_h, stride_w, tail_frames, pad_front, pad_top, pad_left,
-//     channel_stride, tap_stride, first_group
+//     row_stride, channel_stride, tap_stride, first_group
 //     height, width: of x as it is stored; padding at bottom and right is part of out_height and out_width
-//     channel_stride, tap_stride: from one element of a weight's row to the next channel or tap: kt kh kw and 1 for
-//     [n, c, kt, kh, kw] as in checkpoints, 1 and c for [n, kt, kh, kw, c]
+//     row_stride: from one row of the weight to the next; channel_stride, tap_stride: from one element of a row to the next
+//     channel or tap: kt kh kw and 1 for [n, c, kt, kh, kw] as in checkpoints, 1 and c for [n, kt, kh, kw, c]
 // Specialization: 0 local_size_x = (BM / TM) (BN / TN); 1 BM; 2 BN; 3 TM; 4 TN; 5 WEIGHT;
 //     6 ALIGNED (c, x_offset and tail_offset are multiples of four); 7 BIAS;
 //     8 PACKED (channel_stride is 1, c, tap_stride and w_offset are multiples of four); 9 RESIDUAL (out += the result);
@@ -54,7 +54,7 @@ layout(push_constant) uniform Push {
     uint kt, kh, kw;
     uint stride_t, stride_h, stride_w;
     uint tail_frames, pad_front, pad_top, pad_left;
-    uint channel_stride, tap_stride, first_group;
+    uint row_stride, channel_stride, tap_stride, first_group;
 };
 
 // Where the first tap of each row of the tile lies, counted from the first frame of the tail (or of x) and the first row
@@ -86,7 +86,7 @@ vec4 tap_weight(uint row, uint tap, uint channel) {
     if (row >= n || channel >= c) {
         return vec4(0.0);
     }
-    uint at = w_offset + row * c * kt * kh * kw + tap * tap_stride + channel * channel_stride;
+    uint at = w_offset + row * row_stride + tap * tap_stride + channel * channel_stride;
     if (PACKED) {
         return weight4(at, c - channel);
     }

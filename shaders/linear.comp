@@ -5,11 +5,12 @@
 // linear and linear_add: out = activation(x w^T + bias), or out += gate (x w^T + bias). See include/tile.glsl.
 //
 // Bindings: 0 out [rows, n] (in place if RESIDUAL); 1 x [rows, k]; 2 w [n, k]; 3 bias [n]; 4 gate [n]
-// Push constants: uint out_offset, x_offset, w_offset, bias_offset, gate_offset, rows, k, n, first_group
+// Push constants: uint out_offset, x_offset, w_offset, bias_offset, gate_offset, rows, k, n, stride, first_group
+//     stride: from one row of out to the next, n or more
 //     w_offset in elements of w; a first row of linear_add is part of out_offset
 // Specialization: 0 local_size_x = (BM / TM) (BN / TN); 1 BM; 2 BN; 3 TM; 4 TN (even); 5 WEIGHT;
 //     6 ALIGNED (k, x_offset and w_offset are multiples of four); 7 BIAS; 8 ACTIVATION; 9 RESIDUAL; 10 GATE (with RESIDUAL);
-//     11 X_HALVES (x is of 16-bit floats, k and x_offset even); 12 OUT_HALVES (so is out, n and out_offset even; not with
+//     11 X_HALVES (x is of 16-bit floats, k and x_offset even); 12 OUT_HALVES (so is out, stride and out_offset even; not with
 //     RESIDUAL)
 // Dispatch: ceil(rows / BM) ceil(n / BN) groups
 // Shared memory: 80 (BM + BN) bytes
@@ -43,7 +44,7 @@ layout(std430, binding = 4) readonly buffer Gate { float gate[]; };
 
 layout(push_constant) uniform Push {
     uint out_offset, x_offset, w_offset, bias_offset, gate_offset;
-    uint rows, k, n, first_group;
+    uint rows, k, n, stride, first_group;
 };
 
 void main() {
@@ -96,7 +97,7 @@ void main() {
         [[unroll]] for (uint i = 0; i < TM; i++) {
             uint row = start.x + ty + i * TY;
             if (row < rows) {
-                uint at = out_offset + row * n + column;
+                uint at = out_offset + row * stride + column;
                 vec2 value = vec2(totals[i * TN + j], totals[i * TN + j + 1]) + added;
                 if (RESIDUAL) {
                     value = vec2(result[at], result[two ? at + 1 : at]) + factor * value;

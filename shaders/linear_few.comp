@@ -33,7 +33,7 @@ layout(std430, binding = 4) readonly buffer Gate { float gate[]; };
 
 layout(push_constant) uniform Push {
     uint out_offset, x_offset, w_offset, bias_offset, gate_offset;
-    uint rows, k, n, first_group;
+    uint rows, k, n, stride, first_group;
 };
 
 const uint COLUMNS = 4;
@@ -83,7 +83,7 @@ void main() {
         uint row = i / COLUMNS;
         uint column = group * COLUMNS + i % COLUMNS;
         if (row < rows && column < n) {
-            uint at = out_offset + row * n + column;
+            uint at = out_offset + row * stride + column;
             float value = partial[i * gl_WorkGroupSize.x];
             if (BIAS) {
                 value += bias[bias_offset + column];

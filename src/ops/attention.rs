@@ -146,22 +146,31 @@ fn run(
     let class = Class::attention(head_dim);
     let cut = vulkan.cut(class, vectors);
     let Cut { group: [rows, slice], own: [own, _] } = cut;
-    let all = branch * queries..(branch + 1) * queries;
-    let starts = [q.on(vulkan)?.1 + all.start * width, key.on(vulkan)?.1, value.on(vulkan)?.1];
-    let aligned = head_dim.is_multiple_of(4) && starts.iter().all(|start| start.is_multiple_of(4));
-    let (kind, bias) = match bias {
-        AttentionBias::None => (0, None),
-        AttentionBias::PerKey(bias) => (1, Some(bias)),
-        AttentionBias::PerHead(bias) => (2, Some(bias)),
+    // A bias for each query counts all of them, and comes with few.
+    let parts = match bias {
+        AttentionBias::PerHead(_) => vec![0..queries],
+        _ => vulkan.parts(queries, width),
     };
-    let halves = [q, key, value, &*out].map(|tensor| u32::from(tensor.dtype() == DType::F16));
-    let run = Dispatch::new(&vulkan::ATTENTION, out).rows(&all).read_rows(q, &all);
-    let run = run.read_rows(key, &(0..*length)).read_rows(value, &(0..*length)).maybe(bias);
-    let run = run.sizes(&[heads, head_dim, queries, *length, width, width, width]).scalars(&[scale]);
-    let run = run.constant(0, class.local(cut) as u32).constant(1, rows as u32).constant(2, KEYS as u32);
-    let run = run.constant(3, own as u32).constant(4, vectors as u32).constant(5, slice as u32);
-    let run = run.constant(6, kind).constant(7, aligned.into()).groups(heads * queries.div_ceil(rows));
-    let run = (8..).zip(halves).fold(run, |run, (id, halves)| run.constant(id, halves));
-    let product = [4, queries, *length, width].into_iter().fold(1, |all: u64, size| all.saturating_mul(size as u64));
-    vulkan.run(Work { attention: product, ..Work::default() }, run)
+    for part in parts {
+        let all = branch * queries + part.start..branch * queries + part.end;
+        let starts = [q.on(vulkan)?.1 + all.start * width, key.on(vulkan)?.1, value.on(vulkan)?.1];
+        let aligned = head_dim.is_multiple_of(4) && starts.iter().all(|start| start.is_multiple_of(4));
+        let (kind, bias) = match bias {
+            AttentionBias::None => (0, None),
+            AttentionBias::PerKey(bias) => (1, Some(bias)),
+            AttentionBias::PerHead(bias) => (2, Some(bias)),
+        };
+        let halves = [q, key, value, &*out].map(|tensor| u32::from(tensor.dtype() == DType::F16));
+        let run = Dispatch::new(&vulkan::ATTENTION, &mut *out).rows(&all).read_rows(q, &all);
+        let run = run.read_rows(key, &(0..*length)).read_rows(value, &(0..*length)).maybe(bias);
+        let run = run.sizes(&[heads, head_dim, part.len(), *length, width, width, width]).scalars(&[scale]);
+        let run = run.constant(0, class.local(cut) as u32).constant(1, rows as u32).constant(2, KEYS as u32);
+        let run = run.constant(3, own as u32).constant(4, vectors as u32).constant(5, slice as u32);
+        let run = run.constant(6, kind).constant(7, aligned.into()).groups(heads * part.len().div_ceil(rows));
+        let run = (8..).zip(halves).fold(run, |run, (id, halves)| run.constant(id, halves));
+        let product =
+            [4, part.len(), *length, width].into_iter().fold(1, |all: u64, size| all.saturating_mul(size as u64));
+        vulkan.run(Work { attention: product, ..Work::default() }, run)?;
+    }
+    Ok(())
 }

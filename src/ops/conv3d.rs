@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use zoetrope_kernels::{self as kernels, Onto};
 
 use super::{check, check_place, cut, finished, four, weight_constant};
@@ -6,7 +8,7 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::tuning::Class;
-use crate::vulkan::{self, Dispatch, Vulkan};
+use crate::vulkan::{self, Bound, Dispatch, Vulkan};
 use crate::weights::Weight;
 use crate::work::Work;
 
@@ -147,7 +149,7 @@ fn fitting(
     })
 }
 
-/// Has the shader run.
+/// Has the shader run: at once, or frame by frame and tap by tap where an operand is too large to be seen at one time.
 fn run(
     vulkan: &Vulkan,
     onto: Onto,
@@ -158,24 +160,96 @@ fn run(
     bias: Option<&Tensor>,
     out: &mut Tensor,
 ) -> Result<()> {
-    let &kernels::Conv3d { frames, height, width, in_channels: c, out_channels: n, .. } = shape;
-    let taps: usize = shape.kernel.iter().product();
-    let starts = [x.on(vulkan)?.1, tail.map_or(Ok(0), |tail| tail.on(vulkan).map(|(_, start)| start))?];
-    let aligned = c.is_multiple_of(4) && starts.iter().all(|start| start.is_multiple_of(4));
-    // Of a kernel of one tap the channels lie side by side.
-    let (tap_stride, packed) = if taps == 1 { (c, c.is_multiple_of(4)) } else { (1, false) };
-    let output = shape.output();
-    let run = Dispatch::new(&vulkan::CONV3D, out).read(x).maybe(tail).weight(w).maybe(bias);
-    let run = run.sizes(&[frames, height, width, c, n]).sizes(&output).sizes(&shape.kernel).sizes(&shape.stride);
-    let run = run.sizes(&[shape.tail_frames, shape.pad_front, shape.pad[0], shape.pad[2], taps, tap_stride]);
-    let pixels: usize = output.iter().product();
-    let run = cut(vulkan, Class::conv3d(pixels, n), run, pixels, n)
-        .constant(5, weight_constant(w.dtype()))
-        .constant(6, aligned.into());
-    let run = run.constant(7, bias.is_some().into()).constant(8, packed.into());
-    let halves = |tensor: &Tensor| u32::from(tensor.dtype() == DType::F16);
-    let run = run.constant(9, (onto == Onto::Output).into());
-    let run = run.constant(10, halves(x)).constant(11, tail.map_or(0, halves));
-    let run = if onto == Onto::Output { run.in_place() } else { run };
-    vulkan.run(Work::conv3d(shape), run)
+    let all = 0..out.shape().numel();
+    let bytes = |tensor: &Tensor| tensor.shape().numel() * tensor.dtype().size();
+    if [x, out].into_iter().chain(tail).all(|tensor| vulkan.sees(bytes(tensor))) {
+        let run = Run { shape, x: (x, 0..x.shape().numel()), tail, w, tap: 0, bias, onto };
+        return run.on(vulkan, out, all);
+    }
+    let &kernels::Conv3d { height, width, in_channels: c, out_channels: n, kernel: [kt, kh, kw], .. } = shape;
+    let ([step, down, _], [top, ..]) = (shape.stride, shape.pad);
+    let [frames, out_height, out_width] = shape.output();
+    let (line, out_line) = (width * c, out_width * n);
+    // Rows of the result whose input is seen at one time, as they are themselves.
+    let rows = vulkan.parts(out_height, (down * line).max(out_line)).first().map_or(1, Range::len);
+    let rows = rows.saturating_sub(kh.div_ceil(down)).max(1);
+    for (frame, row) in (0..frames).flat_map(|frame| (0..out_height).step_by(rows).map(move |row| (frame, row))) {
+        let own = row..out_height.min(row + rows);
+        // What they see, of which parts may lie outside.
+        let line_of = |row: usize| row.saturating_sub(top).min(height);
+        let seen = line_of(own.start * down)..line_of((own.end - 1) * down + kh);
+        let written = (frame * out_height + own.start) * out_line..(frame * out_height + own.end) * out_line;
+        let needed = (own.len() - 1) * down + kh;
+        let above = top.saturating_sub(own.start * down).min(needed);
+        let (mut onto, mut bias) = (onto, bias);
+        let mut sources = (0..kt).filter_map(|tap| {
+            let from = (frame * step + tap).checked_sub(shape.pad_front)?;
+            let (tensor, from) = match (from.checked_sub(shape.tail_frames), tail) {
+                (Some(from), _) => (x, from),
+                (None, tail) => (tail?, from),
+            };
+            Some((tap, tensor, (from * height + seen.start) * line..(from * height + seen.end) * line))
+        });
+        let mut next = sources.next().or(Some((0, x, 0..0)));
+        while let Some((tap, tensor, elements)) = next {
+            // None where there are only frames of zeros: the bias is all.
+            let height = elements.len() / line.max(1);
+            let part = kernels::Conv3d {
+                frames: 1,
+                height,
+                kernel: [1, kh, kw],
+                stride: [1, down, shape.stride[2]],
+                tail_frames: 0,
+                pad_front: 0,
+                pad: [above, needed - above - height, shape.pad[2], shape.pad[3]],
+                ..*shape
+            };
+            let run = Run { shape: &part, x: (tensor, elements), tail: None, w, tap: tap * kh * kw, bias, onto };
+            run.on(vulkan, out, written.clone())?;
+            (onto, bias, next) = (Onto::Output, None, sources.next());
+        }
+    }
+    Ok(())
+}
+
+/// A run of the shader.
+struct Run<'a> {
+    shape: &'a kernels::Conv3d,
+    x: (&'a Tensor, Range<usize>),
+    tail: Option<&'a Tensor>,
+    w: &'a Weight,
+    /// The tap of the weight that is the kernel's first.
+    tap: usize,
+    bias: Option<&'a Tensor>,
+    onto: Onto,
+}
+
+impl Run<'_> {
+    fn on(self, vulkan: &Vulkan, out: &mut Tensor, written: Range<usize>) -> Result<()> {
+        let output = self.shape.output();
+        let Self { shape, x, tail, w, tap, bias, onto } = self;
+        let &kernels::Conv3d { frames, height, width, in_channels: c, out_channels: n, .. } = shape;
+        let start = |tensor: &Tensor| tensor.on(vulkan).map(|(_, start)| start);
+        let starts = [start(x.0)? + x.1.start, tail.map_or(Ok(0), start)?];
+        let aligned = c.is_multiple_of(4) && starts.iter().all(|start| start.is_multiple_of(4));
+        // Of the weight as it is stored; of a kernel of one tap the channels lie side by side.
+        let taps: usize = w.shape().dims()[2..].iter().product();
+        let (tap_stride, packed) = if taps == 1 { (c, c.is_multiple_of(4)) } else { (1, false) };
+        let halves = [Some(x.0), tail];
+        let halves = halves.map(|tensor| tensor.is_some_and(|tensor| tensor.dtype() == DType::F16));
+        let run = Dispatch::new(&vulkan::CONV3D, out).within(written).bind(Bound::Tensor(x.0, x.1)).maybe(tail);
+        let run = run.weight(w, tap..w.shape().numel()).maybe(bias);
+        let run = run.sizes(&[frames, height, width, c, n]).sizes(&output).sizes(&shape.kernel).sizes(&shape.stride);
+        let run = run.sizes(&[shape.tail_frames, shape.pad_front, shape.pad[0], shape.pad[2]]);
+        let run = run.sizes(&[c * taps, taps, tap_stride]);
+        let pixels: usize = output.iter().product();
+        let run = cut(vulkan, Class::conv3d(pixels, n), run, pixels, n)
+            .constant(5, weight_constant(w.dtype()))
+            .constant(6, aligned.into());
+        let run = run.constant(7, bias.is_some().into()).constant(8, packed.into());
+        let run = run.constant(9, (onto == Onto::Output).into());
+        let run = run.constant(10, halves[0].into()).constant(11, halves[1].into());
+        let run = if onto == Onto::Output { run.in_place() } else { run };
+        vulkan.run(Work::conv3d(shape), run)
+    }
 }

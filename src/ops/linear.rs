@@ -111,24 +111,29 @@ fn run(
     if n == 0 {
         return Ok(());
     }
-    for rows in vulkan.parts(x.shape().rows(), k.max(n)) {
+    // A weight that is too large to be seen at one time goes in parts of its rows, the columns of the result.
+    for (rows, columns) in vulkan.parts(x.shape().rows(), k.max(n)).into_iter().flat_map(|rows| {
+        let parts = vulkan.parts_of_weight(w, n);
+        parts.into_iter().map(move |columns| (rows.clone(), columns))
+    }) {
         let aligned = k.is_multiple_of(4) && (x.on(vulkan)?.1 + rows.start * k).is_multiple_of(4);
-        let written = first + rows.start..first + rows.end;
+        let written = (first + rows.start) * n + columns.start..(first + rows.end) * n;
         let halves = [x, &*out].map(|tensor| tensor.dtype() == DType::F16);
         let few = rows.len() <= FEW && halves == [false; 2];
-        let run = Dispatch::new(if few { &vulkan::LINEAR_FEW } else { &vulkan::LINEAR }, out).rows(&written);
-        let run = run.read_rows(x, &rows).weight(w).maybe(bias).maybe(gate).sizes(&[rows.len(), k, n]);
+        let run = Dispatch::new(if few { &vulkan::LINEAR_FEW } else { &vulkan::LINEAR }, out).within(written);
+        let run = run.read_rows(x, &rows).weight(w, columns.start * k..columns.end * k);
+        let run = run.maybe_part(bias, &columns).maybe_part(gate, &columns).sizes(&[rows.len(), k, columns.len(), n]);
         let run = if few {
-            run.constant(0, LOCAL as u32).constant(1, rows.len() as u32).groups(n.div_ceil(4))
+            run.constant(0, LOCAL as u32).constant(1, rows.len() as u32).groups(columns.len().div_ceil(4))
         } else {
-            cut(vulkan, Class::linear(rows.len(), n), run, rows.len(), n)
+            cut(vulkan, Class::linear(rows.len(), columns.len()), run, rows.len(), columns.len())
         };
         let run = run.constant(5, weight_constant(w.dtype())).constant(6, aligned.into());
         let run = run.constant(7, bias.is_some().into()).constant(8, activation_constant(activation));
         let run = run.constant(9, residual.is_some().into()).constant(10, gate.is_some().into());
         let run = run.constant(11, halves[0].into()).constant(12, halves[1].into());
         let run = if residual.is_some() { run.in_place() } else { run };
-        vulkan.run(Work::linear(rows.len(), k, n), run)?;
+        vulkan.run(Work::linear(rows.len(), k, columns.len()), run)?;
     }
     Ok(())
 }

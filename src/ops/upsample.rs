@@ -25,13 +25,14 @@ pub fn upsample_nearest(x: &Tensor, factor: [usize; 2]) -> Result<Tensor> {
             })
         }
         Device::Vulkan(vulkan) => {
-            for frames in vulkan.parts(t, out.shape().numel().checked_div(t).unwrap_or(0)) {
-                let (from, to) = (h * w * c, h * w * c * fh * fw);
-                let count = frames.len() * to;
-                let run = Dispatch::new(&vulkan::UPSAMPLE, &mut out).within(frames.start * to..frames.end * to);
-                let run = run.read_rows(x, &(frames.start * h * w..frames.end * h * w)).sizes(&[count, w, c, fh, fw]);
+            // Lines of all frames follow each other, and each is by itself.
+            let (from, to) = (w * c, fh * fw * w * c);
+            for lines in vulkan.parts(t * h, to) {
+                let count = lines.len() * to;
+                let run = Dispatch::new(&vulkan::UPSAMPLE, &mut out).within(lines.start * to..lines.end * to);
+                let run = run.read_rows(x, &(lines.start * w..lines.end * w)).sizes(&[count, w, c, fh, fw]);
                 let run = run.constant(0, LOCAL as u32).groups(groups_of(count));
-                vulkan.run(Work::moved(frames.len() * from + count), run)?;
+                vulkan.run(Work::moved(lines.len() * from + count), run)?;
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::error::{DeviceFault, Error, Result};
 use crate::pool::PoolStats;
 use crate::tensor::Tensor;
 use crate::tuning::{Class, Cut, Tuning};
+use crate::weights::Weight;
 use crate::work::Work;
 
 /// A GPU; there is none in this build.
@@ -119,6 +120,14 @@ impl Vulkan {
     }
 
     pub(crate) fn parts(&self, _: usize, _: usize) -> Vec<Range<usize>> {
+        match self.0 {}
+    }
+
+    pub(crate) fn parts_of_weight(&self, _: &Weight, _: usize) -> Vec<Range<usize>> {
+        match self.0 {}
+    }
+
+    pub(crate) fn sees(&self, _: usize) -> bool {
         match self.0 {}
     }
 

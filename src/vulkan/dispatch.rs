@@ -78,9 +78,9 @@ impl<'a> Dispatch<'a> {
         self.bind(Bound::Tensor(tensor, rows.start * width..rows.end * width))
     }
 
-    /// The next binding is a weight.
-    pub fn weight(self, weight: &'a Weight) -> Self {
-        self.bind(Bound::Weight(weight, 0..weight.shape().numel()))
+    /// The next binding is these elements of a weight.
+    pub fn weight(self, weight: &'a Weight, elements: Range<usize>) -> Self {
+        self.bind(Bound::Weight(weight, elements))
     }
 
     /// The next binding is a tensor that need not be there.
@@ -89,6 +89,11 @@ impl<'a> Dispatch<'a> {
             Some(tensor) => self.read(tensor),
             None => self.bind(Bound::Nothing),
         }
+    }
+
+    /// The next binding is elements of a tensor that need not be there.
+    pub fn maybe_part(self, tensor: Option<&'a Tensor>, elements: &Range<usize>) -> Self {
+        self.bind(tensor.map_or(Bound::Nothing, |tensor| Bound::Tensor(tensor, elements.clone())))
     }
 
     /// The next binding.

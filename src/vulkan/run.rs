@@ -15,6 +15,7 @@ use super::{Bound, Dispatch, Shader};
 use crate::dtype::DType;
 use crate::error::{DeviceFault, Error, Result};
 use crate::tensor::Tensor;
+use crate::weights::Weight;
 use crate::work::Work;
 
 /// The most workgroups along one axis that every device takes.
@@ -35,6 +36,19 @@ impl Vulkan {
         let Limits { alignment, range, .. } = self.0.limits;
         let most = ((range - alignment) / (width.max(1) * NUMBER) as u64).max(1) as usize;
         (0..rows).step_by(most).map(|first| first..rows.min(first + most)).collect()
+    }
+
+    /// Rows of a weight of so many in parts that a shader can see at one time, even ones but for the last.
+    pub(crate) fn parts_of_weight(&self, weight: &Weight, rows: usize) -> Vec<Range<usize>> {
+        let Limits { alignment, range, .. } = self.0.limits;
+        let row = (weight.bytes().len() / rows.max(1)).max(1) as u64;
+        let most = ((range - alignment) / row / 2 * 2).max(2) as usize;
+        (0..rows).step_by(most).map(|first| first..rows.min(first + most)).collect()
+    }
+
+    /// Whether a shader can see so many bytes at one time, wherever they begin.
+    pub(crate) fn sees(&self, bytes: usize) -> bool {
+        bytes as u64 <= self.0.limits.range - self.0.limits.alignment
     }
 
     /// Has a shader run.

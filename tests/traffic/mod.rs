@@ -1,5 +1,7 @@
 //! Bytes that a block of the transformer moves on a GPU: for the test and for the bench.
 
+#![allow(dead_code, reason = "the test needs no figures but the ratio")]
+
 use std::path::Path;
 
 use zoetrope::models::{Configs, wan};

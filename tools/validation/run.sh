@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Has Vulkan's validation layer watch what this engine records: synchronization (with its heuristic for shaders' accesses),
+# then what shaders do to memory. No message may come, and one must come where barriers are left out.
+#
+#   tools/validation/run.sh [quick]
+#
+# Takes the layer and SwiftShader, the least of all drivers (no f16, subgroups of 4), out of a Debian package that is
+# downloaded and unpacked into target/validation, not installed; lavapipe is the system's. `quick` is SwiftShader alone
+# without memory checks, half a minute; all of it takes about ten minutes.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+folder=$PWD/target/validation
+browser=$folder/usr/lib/chromium
+if [ ! -e "$browser/libVkLayer_khronos_validation.so" ]; then
+    rm -rf "$folder" && mkdir -p "$folder"
+    (cd "$folder" && apt-get download -qq chromium-common) 2>/dev/null ||
+        { apt-get update -qq && (cd "$folder" && apt-get download -qq chromium-common 2>/dev/null); }
+    dpkg -x "$folder"/chromium-common_*.deb "$folder" && rm "$folder"/*.deb
+fi
+cat >"$folder/VkLayer_khronos_validation.json" <<END
+{"file_format_version": "1.2.0", "layer": {"name": "VK_LAYER_KHRONOS_validation", "type": "GLOBAL", "api_version": "1.4.300",
+ "library_path": "$browser/libVkLayer_khronos_validation.so", "implementation_version": "1", "description": "validation"}}
+END
+
+log=$folder/log.txt
+settings() {
+    printf 'khronos_validation.%s\n' 'debug_action = VK_DBG_LAYER_ACTION_LOG_MSG' "log_filename = $log" "$@" \
+        >"$folder/vk_layer_settings.txt"
+}
+settings_of_synchronization=('report_flags = error,warn' 'validate_sync = true' 'syncval_shader_accesses_heuristic = true')
+# Its warnings are of limits that it adjusts to have room for itself.
+settings_of_memory=('report_flags = error' 'gpuav_enable = true')
+
+# Runs generate under the layer, and tells how many messages came.
+messages() {
+    rm -f "$log"
+    VK_LAYER_PATH=$folder VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation \
+        VK_LAYER_SETTINGS_PATH=$folder/vk_layer_settings.txt \
+        target/debug/generate --device vulkan "$@" >"$folder/output.txt" 2>&1 || { cat "$folder/output.txt" >&2; return 1; }
+    [ -e "$log" ] || { echo "the layer was not loaded" >&2; return 1; }
+    grep -c '^Validation' "$log" || true
+}
+
+none() {
+    local count
+    count=$(messages "$@")
+    printf '%s messages: %s\n' "$count" "$*"
+    [ "$count" = 0 ] || { head -n 20 "$log" >&2; return 1; }
+}
+
+# That the layer was not deaf: without barriers, which a debug build can leave out, it has something to say.
+planted() {
+    local count
+    count=$(ZOETROPE_NO_BARRIERS=1 messages --self-test)
+    printf '%s messages without barriers\n' "$count"
+    [ "$count" -gt 0 ]
+}
+
+cargo build --locked --quiet --bin generate
+drivers=("$browser/vk_swiftshader_icd.json")
+[ "${1:-}" = quick ] || drivers+=("$(compgen -G '/usr/share/vulkan/icd.d/lvp_icd*')")
+for driver in "${drivers[@]}"; do
+    export VK_DRIVER_FILES=$driver
+    echo "$(basename "$driver")"
+    settings "${settings_of_synchronization[@]}"
+    none --self-test --precision half
+    planted
+    [ "${1:-}" = quick ] && continue
+    clip=(--force -o "$folder/clip.gif" --size 64x64 --frames 5 --steps 2 "a red circle moving right on a blue background")
+    none --precision full "${clip[@]}"
+    none --precision half --memory 0.004 "${clip[@]}"
+    settings "${settings_of_memory[@]}"
+    none --self-test --precision half
+done
