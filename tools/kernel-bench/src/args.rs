@@ -87,6 +87,10 @@ pub struct Run {
     #[arg(long, value_name = "TYPE,...", default_value = "bf16", value_delimiter = ',', value_parser = parsed::<Storage>)]
     pub precision: Vec<Storage>,
 
+    /// On GPUs, keep what products read as F16
+    #[arg(long)]
+    pub half: bool,
+
     /// Seconds for each row
     #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
     pub time: f64,

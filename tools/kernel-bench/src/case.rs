@@ -235,25 +235,35 @@ impl Case {
         }
     }
 
-    /// Bytes that have to be read and written once, with weights of `stored` bytes an element.
+    /// Bytes that have to be read and written once, with weights of `stored` bytes an element and all else F32.
     pub fn bytes(&self, stored: usize) -> u64 {
-        self.read(stored) + NUMBER * self.outputs()
+        self.bytes_with(stored, NUMBER as usize)
+    }
+
+    /// The same with operands of products, and what is made for products to read, of `kept` bytes an element.
+    pub fn bytes_with(&self, stored: usize, kept: usize) -> u64 {
+        let result = match self {
+            // Convolutions add to the residual stream.
+            Self::Conv3d(_) | Self::Elementwise(_) => NUMBER,
+            Self::Linear(_) | Self::Attention(_) | Self::Norm(_) => kept as u64,
+        };
+        self.read(stored, kept) + result * self.outputs()
     }
 
     /// Bytes of its operands.
-    pub fn read(&self, stored: usize) -> u64 {
-        let stored = stored as u64;
+    fn read(&self, stored: usize, kept: usize) -> u64 {
+        let (stored, kept) = (stored as u64, kept as u64);
         match *self {
             Self::Linear(Linear { rows, k, n }) => {
                 let [rows, k, n] = [rows, k, n].map(|size| size as u64);
-                NUMBER * (rows * k + n) + stored * n * k
+                kept * rows * k + NUMBER * n + stored * n * k
             }
             Self::Attention(Attention { heads, head_dim, queries, keys }) => {
-                NUMBER * (heads * head_dim * (queries + 2 * keys)) as u64
+                kept * (heads * head_dim * (queries + 2 * keys)) as u64
             }
             Self::Conv3d(conv) => {
                 let pixels = (conv.frames + conv.history) * conv.height * conv.width;
-                NUMBER * (pixels * conv.inputs + conv.outputs) as u64 + stored * conv.weights() as u64
+                kept * (pixels * conv.inputs) as u64 + NUMBER * conv.outputs as u64 + stored * conv.weights() as u64
             }
             Self::Norm(Norm { kind, rows, width }) => NUMBER * (rows * width + kind.vectors() * width) as u64,
             Self::Elementwise(Elementwise { kind, rows, width }) => {
@@ -403,6 +413,7 @@ mod tests {
         let conv = Case::conv3d([4, 480, 832], [96, 96], [3, 3, 3]);
         assert_eq!(conv.flop(), 2 * 27 * 96 * 96 * 4 * 480 * 832);
         assert_eq!(Case::linear(2, 3, 5).bytes(2), 4 * (6 + 5) + 2 * 15 + 4 * 10);
+        assert_eq!(Case::linear(2, 3, 5).bytes_with(2, 2), 2 * 6 + 4 * 5 + 2 * 15 + 2 * 10);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use zoetrope::{Device, DeviceChoice, DeviceOptions, GpuInfo, GpuKind};
+use zoetrope::{Device, DeviceChoice, DeviceOptions, GpuInfo, GpuKind, Precision};
 
 use crate::error::Result;
 use crate::machine::{self, Host};
@@ -20,23 +20,24 @@ pub struct Opened {
     pub info: DeviceInfo,
 }
 
-/// Opens the devices that were named, or else the processor and every GPU that can be used and is no software driver.
+/// Opens the devices that were named, or else the processor and every GPU that can be used and is no software driver; GPUs
+/// at this precision.
 ///
 /// # Errors
 /// [`Error::Engine`](crate::Error::Engine) naming the device that is not there or cannot be used.
-pub fn open(choices: &[DeviceChoice]) -> Result<Vec<Opened>> {
+pub fn open(choices: &[DeviceChoice], precision: Precision) -> Result<Vec<Opened>> {
     if choices.is_empty() {
         let mut opened = vec![described(Device::cpu()?)];
         // A machine without Vulkan has a processor all the same.
         let gpus = Device::gpus().unwrap_or_default();
         for gpu in gpus.iter().filter(|gpu| gpu.kind != GpuKind::Software && gpu.unusable.is_none()) {
-            opened.push(described(Device::vulkan(gpu.index, options())?));
+            opened.push(described(Device::vulkan(gpu.index, options(precision))?));
         }
         return Ok(opened);
     }
     let mut opened: Vec<Opened> = Vec::new();
     for choice in choices {
-        let one = described(choice.open(&mut |_| options())?.device);
+        let one = described(choice.open(&mut |gpu| options(gpu.map_or(Precision::Full, |_| precision)))?.device);
         // Named twice, by its number and by its name, it is measured once.
         if opened.iter().all(|other| other.info.id != one.info.id) {
             opened.push(one);
@@ -46,8 +47,8 @@ pub fn open(choices: &[DeviceChoice]) -> Result<Vec<Opened>> {
 }
 
 /// With what the user's pipelines and tuning are.
-fn options() -> DeviceOptions {
-    DeviceOptions { pipeline_cache: saved::pipelines(), ..DeviceOptions::default() }
+fn options(precision: Precision) -> DeviceOptions {
+    DeviceOptions { precision, pipeline_cache: saved::pipelines(), ..DeviceOptions::default() }
 }
 
 fn described(device: Device) -> Opened {

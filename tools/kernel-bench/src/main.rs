@@ -13,6 +13,7 @@ use kernel_bench::results::{self, DeviceResults, Results, Storage};
 use kernel_bench::run::{self, Options};
 use kernel_bench::suite::Suite;
 use kernel_bench::{compare, report, saved, show, tune};
+use zoetrope::Precision;
 
 /// The exit status of something that got slower or is wrong, and of trouble.
 const WORSE: u8 = 1;
@@ -60,14 +61,15 @@ fn measure(flags: &Run) -> Result<bool> {
         suite: flags.suite,
         ops: flags.ops.clone(),
         precision: flags.precision.clone(),
+        activations: if flags.half { Precision::Half } else { Precision::Full },
         seconds: flags.time,
     };
     let results = with_progress(&options, threads(&flags.place))?;
     if let Some(path) = &flags.json {
         results::write(path, &results.to_json())?;
     }
-    // Some of the ops alone would not do for an estimate.
-    if let Some(folder) = saved::folder().filter(|_| flags.ops.is_empty()) {
+    // Some of the ops alone would not do for an estimate, nor do other types than its own.
+    if let Some(folder) = saved::folder().filter(|_| flags.ops.is_empty() && !flags.half) {
         saved::save(&folder, &results).unwrap_or_else(|error| say(&format!("kernel-bench: not kept: {error}\n")));
     }
     print(&show::results(&results, flags.format))?;
@@ -131,14 +133,15 @@ fn estimated(flags: &Estimate) -> Result<()> {
 fn known(place: &Place) -> Result<Vec<DeviceResults>> {
     let kept = run::with_threads(threads(place), || {
         let find = |opened: Opened| saved::find(&saved::folder()?, &opened.device);
-        Ok(devices::open(&place.devices)?.into_iter().map(find).collect::<Option<Vec<_>>>())
+        Ok(devices::open(&place.devices, Precision::Full)?.into_iter().map(find).collect::<Option<Vec<_>>>())
     })?;
     if let Some(kept) = kept {
         kept.iter().for_each(|saved| say(&format!("{}: measured {}\n", saved.device.device.id, saved.date)));
         return Ok(kept.into_iter().map(|saved| saved.device).collect());
     }
     let (suite, precision, devices) = (Suite::Quick, vec![Storage::Bf16], place.devices.clone());
-    let options = Options { devices, suite, ops: Vec::new(), precision, seconds: 3.0 };
+    let (ops, activations) = (Vec::new(), Precision::Full);
+    let options = Options { devices, suite, ops, precision, activations, seconds: 3.0 };
     Ok(with_progress(&options, threads(place))?.devices)
 }
 
@@ -150,8 +153,10 @@ fn reported(flags: &Report) -> Result<()> {
 
 fn tuned(flags: &Tune) -> Result<()> {
     let named = !flags.devices.is_empty();
-    let gpus: Vec<Opened> =
-        devices::open(&flags.devices)?.into_iter().filter(|opened| named || opened.device.is_gpu()).collect();
+    let gpus: Vec<Opened> = devices::open(&flags.devices, Precision::Full)?
+        .into_iter()
+        .filter(|opened| named || opened.device.is_gpu())
+        .collect();
     if gpus.is_empty() {
         let why = "there is no GPU to tune; software drivers have to be named".into();
         return Err(Error::Request { what: "device", why });

@@ -1,7 +1,7 @@
 //! One row: checked against sums, warmed up, timed cold and hot.
 
-use zoetrope::Device;
 use zoetrope::plan::Probe;
+use zoetrope::{Device, Precision};
 
 use crate::case::{Case, Conv3d, Op};
 use crate::clock::Moment;
@@ -23,6 +23,8 @@ const SAMPLE: [f64; 2] = [0.01, 0.05];
 /// What results may be off, as a share of their size: the single precision of everything so far, and Winograd's
 /// algorithm, which is at a tenth of it.
 const TOLERANCE: f64 = 1e-4;
+/// The same of results that are kept as F16: drivers may round either way.
+const TOLERANCE_OF_HALVES: f64 = 1e-3;
 /// Sets of operands, at most.
 const MOST_SETS: usize = 1024;
 
@@ -45,6 +47,7 @@ pub struct Pending {
     /// The op and its shape.
     pub case: Case,
     storage: Storage,
+    activations: Storage,
     path: String,
     found: Found,
 }
@@ -61,16 +64,16 @@ struct Times {
 impl Pending {
     /// The row when all visits are over, on a device that can do so much at most.
     pub fn row(self, peak: &Peak) -> Row {
-        let Self { case, storage, path, found } = self;
+        let Self { case, storage, activations, path, found } = self;
         let weights = case.has_weight().then_some(storage);
-        let (flop, bytes) = (case.flop(), case.bytes(storage.dtype().size()));
+        let (flop, bytes) = (case.flop(), bytes(&case, storage, activations));
         let (measured, skipped) = match found {
             Ok(Times { cold, hot, error }) => (Some(Measured::new(flop, bytes, peak, cold, hot, error)), None),
             Err(skipped) => (None, Some(skipped)),
         };
         Row {
             case,
-            types: Types { weights, activations: Storage::F32, accumulate: Storage::F32 },
+            types: Types { weights, activations, accumulate: Storage::F32 },
             path,
             flop,
             bytes,
@@ -87,7 +90,8 @@ impl Bench<'_> {
     /// # Errors
     /// Those of ops, but for memory that does not suffice.
     pub fn first(&self, case: Case, storage: Storage, path: String) -> Result<Pending> {
-        let bytes = case.bytes(storage.dtype().size());
+        let activations = self.activations(&case);
+        let bytes = bytes(&case, storage, activations);
         let found = match self.measure(&case, storage, bytes) {
             // What does not fit is no failure of the run.
             Err(crate::Error::Engine(error @ zoetrope::Error::OutOfMemory { .. })) => {
@@ -95,7 +99,7 @@ impl Bench<'_> {
             }
             found => found?,
         };
-        Ok(Pending { case, storage, path, found })
+        Ok(Pending { case, storage, activations, path, found })
     }
 
     /// Times a row once more, some time after the visits before, if that fits into its time; the quietest visit counts.
@@ -137,9 +141,10 @@ impl Bench<'_> {
         let expected = Expected::new(case, &tasks[0])?;
         let off = expected.compare(&tasks[0].run()?)?;
         let finite = |value: f64| value.is_finite().then_some(value);
-        let wrong = off.rel_rms.is_nan() || off.rel_rms > TOLERANCE;
+        let tolerance = if self.activations(case) == Storage::F16 { TOLERANCE_OF_HALVES } else { TOLERANCE };
+        let wrong = off.rel_rms.is_nan() || off.rel_rms > tolerance;
         let (max_abs, rel_rms) = (finite(off.max_abs), finite(off.rel_rms));
-        let error = ErrorFigures { samples: off.samples, max_abs, rel_rms, tolerance: TOLERANCE, wrong };
+        let error = ErrorFigures { samples: off.samples, max_abs, rel_rms, tolerance, wrong };
 
         let once = self.once(&mut tasks)?;
         if once * runs > self.seconds {
@@ -153,10 +158,16 @@ impl Bench<'_> {
 
     /// Times of a case whose operands no cache holds, the first set of which there is.
     fn cold(&self, case: &Case, storage: Storage, mut tasks: Vec<Task>) -> Result<Timing> {
-        for i in 1..self.sets(case.bytes(storage.dtype().size())) {
+        for i in 1..self.sets(bytes(case, storage, self.activations(case))) {
             tasks.push(Task::new(*case, storage.dtype(), self.device, 1 + i as u64)?);
         }
         self.timing(&mut tasks, 0.15)
+    }
+
+    /// What the device keeps for products to read; ops without sums and norms have F32 alone.
+    fn activations(&self, case: &Case) -> Storage {
+        let halves = self.device.precision() == Precision::Half && case.op() != Op::Elementwise;
+        if halves { Storage::F16 } else { Storage::F32 }
     }
 
     /// Seconds of a run, by the engine's own speeds.
@@ -257,11 +268,17 @@ struct Sample {
     clock: Clock,
 }
 
+/// Bytes that a case has to read and write once.
+fn bytes(case: &Case, storage: Storage, activations: Storage) -> u64 {
+    case.bytes_with(storage.dtype().size(), activations.dtype().size())
+}
+
 /// Which way the engine goes on a device.
 pub fn path(device: &Device, case: &Case) -> String {
     if let Device::Vulkan(vulkan) = device {
         let cut = tune::class_of(case).map(|class| format!(", {}", vulkan.tuning().cut(class)));
-        return format!("vulkan, f32{}", cut.unwrap_or_default());
+        let sums = if device.precision() == Precision::Half { "f16 in f32" } else { "f32" };
+        return format!("vulkan, {sums}{}", cut.unwrap_or_default());
     }
     let level = device.to_string().trim_start_matches("cpu ").to_owned();
     let Case::Conv3d(conv) = case else { return level };

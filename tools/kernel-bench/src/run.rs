@@ -1,7 +1,7 @@
 //! The run: device after device, row after row.
 
-use zoetrope::DeviceChoice;
 use zoetrope::plan::Probe;
+use zoetrope::{DeviceChoice, Precision};
 
 use crate::case::{Case, Op};
 use crate::devices::{self, Opened};
@@ -26,6 +26,8 @@ pub struct Options {
     pub ops: Vec<Op>,
     /// Storage types of weights, one after the other.
     pub precision: Vec<Storage>,
+    /// What GPUs keep for products to read.
+    pub activations: Precision,
     /// Seconds for each row.
     pub seconds: f64,
 }
@@ -47,7 +49,7 @@ pub fn with_threads<T: Send>(threads: Option<usize>, work: impl FnOnce() -> Resu
 pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Results> {
     let host = Host::here();
     let mut devices = Vec::new();
-    for opened in devices::open(&options.devices)? {
+    for opened in devices::open(&options.devices, options.activations)? {
         devices.push(device(options, &opened, &host, progress)?);
     }
     Ok(Results {
@@ -71,7 +73,7 @@ pub fn peaks(choices: &[DeviceChoice]) -> Result<Vec<(Opened, Peak)>> {
         let peak = peak::measure(&opened.device, opened.info.cache)?;
         Ok((opened, peak))
     };
-    devices::open(choices)?.into_iter().map(measured).collect()
+    devices::open(choices, Precision::Full)?.into_iter().map(measured).collect()
 }
 
 /// The rows of a suite that were asked for, each with the storage type of its weight.

@@ -1,6 +1,6 @@
 //! A case with operands on a device, ready to run.
 
-use zoetrope::ops::{self, Activation, Conv3dParams, KeyValue};
+use zoetrope::ops::{self, Activation, Conv3dParams, Keep, KeyValue};
 use zoetrope::weights::Weight;
 use zoetrope::{DType, Device, Result, Tensor};
 
@@ -67,32 +67,35 @@ impl Task {
             stream += 1;
             stream
         };
-        let mut scaled = |shape: &[usize], scale: f32| {
-            Tensor::from_slice(device, shape, &random::normal(seed(), shape.iter().product(), scale))
+        // What a product reads is kept as the device keeps it.
+        let mut kept = |shape: &[usize], scale: f32, keep: Keep| {
+            Tensor::from_slice_as(device, shape, &random::normal(seed(), shape.iter().product(), scale), keep)
         };
         let operands = match case {
             Case::Linear(Linear { rows, k, n }) => {
-                let (x, bias) = (scaled(&[rows, k], 1.0)?, scaled(&[n], 1.0)?);
+                let (x, bias) = (kept(&[rows, k], 1.0, Keep::Operand)?, kept(&[n], 1.0, Keep::Full)?);
                 Operands::Linear { x, w: weight(seed(), &[n, k], k, dtype)?, bias }
             }
             Case::Attention(Attention { heads, head_dim, queries, keys }) => {
                 let width = heads * head_dim;
-                let (q, k, v) =
-                    (scaled(&[queries, width], 1.0)?, scaled(&[keys, width], 1.0)?, scaled(&[keys, width], 1.0)?);
+                let mut rows = |rows| kept(&[rows, width], 1.0, Keep::Operand);
+                let (q, k, v) = (rows(queries)?, rows(keys)?, rows(keys)?);
                 Operands::Attention { q, kv: KeyValue::new(k, v) }
             }
             Case::Conv3d(Conv3d { frames, height, width, inputs, outputs, kernel, history }) => {
-                let x = scaled(&[frames, height, width, inputs], 1.0)?;
-                let tail = (history > 0).then(|| scaled(&[history, height, width, inputs], 1.0)).transpose()?;
-                let bias = scaled(&[outputs], 1.0)?;
+                let mut video = |frames| kept(&[frames, height, width, inputs], 1.0, Keep::Operand);
+                let x = video(frames)?;
+                let tail = (history > 0).then(|| video(history)).transpose()?;
+                let bias = kept(&[outputs], 1.0, Keep::Full)?;
                 let [kt, kh, kw] = kernel;
                 let shape = [outputs, inputs, kt, kh, kw];
                 Operands::Conv3d { x, tail, w: weight(seed(), &shape, inputs * kt * kh * kw, dtype)?, bias }
             }
             Case::Norm(Norm { rows, width, .. }) => {
-                Operands::Rows { x: scaled(&[rows, width], 1.0)?, a: scaled(&[width], 1.0)?, b: scaled(&[width], 1.0)? }
+                let mut full = |shape: &[usize]| kept(shape, 1.0, Keep::Full);
+                Operands::Rows { x: full(&[rows, width])?, a: full(&[width])?, b: full(&[width])? }
             }
-            Case::Elementwise(op) => rows(op, &mut scaled)?,
+            Case::Elementwise(op) => rows(op, &mut |shape, scale| kept(shape, scale, Keep::Full))?,
         };
         Ok(Self { case, operands })
     }
@@ -109,20 +112,20 @@ impl Task {
     pub fn run(&mut self) -> Result<Tensor> {
         match (&self.case, &mut self.operands) {
             (Case::Attention(shape), Operands::Attention { q, kv }) => {
-                ops::attention(q, std::slice::from_ref(kv), shape.heads, scale(shape))
+                ops::attention_as(q, std::slice::from_ref(kv), shape.heads, scale(shape), Keep::Operand)
             }
             (Case::Conv3d(conv), Operands::Conv3d { x, tail, w, bias }) => {
                 ops::conv3d(x, tail.as_ref(), w, Some(bias), params(conv))
             }
             (Case::Norm(Norm { kind, .. }), Operands::Rows { x, a, b }) => match kind {
-                NormKind::LayerNorm => ops::layer_norm(x, None, EPS),
-                NormKind::LayerNormAffine => ops::layer_norm(x, Some((a, b)), EPS),
-                NormKind::RmsNorm => ops::rms_norm(x, a, EPS),
-                NormKind::ChannelNorm => ops::channel_norm(x, a, Activation::None),
-                NormKind::ChannelNormSilu => ops::channel_norm(x, a, Activation::Silu),
+                NormKind::LayerNorm => ops::layer_norm_as(x, None, EPS, Keep::Operand),
+                NormKind::LayerNormAffine => ops::layer_norm_as(x, Some((a, b)), EPS, Keep::Operand),
+                NormKind::RmsNorm => ops::rms_norm_as(x, a, EPS, Keep::Operand),
+                NormKind::ChannelNorm => ops::channel_norm_as(x, a, Activation::None, Keep::Operand),
+                NormKind::ChannelNormSilu => ops::channel_norm_as(x, a, Activation::Silu, Keep::Operand),
             },
             (Case::Elementwise(op), Operands::Rows { x, a, b }) => elementwise(op, x, a, b),
-            (_, Operands::Linear { x, w, bias }) => ops::linear(x, w, Some(bias), Activation::None),
+            (_, Operands::Linear { x, w, bias }) => ops::linear_as(x, w, Some(bias), Activation::None, Keep::Operand),
             // `new` makes the operands of the case.
             (case, _) => {
                 let why = format!("{case} has operands of another op");

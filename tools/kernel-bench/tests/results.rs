@@ -63,6 +63,7 @@ fn a_run_gives_what_the_schema_says() {
         suite: Suite::Quick,
         ops: vec![Op::Norm],
         precision: vec![Storage::F16],
+        activations: Default::default(),
         seconds: 0.05,
     };
     let mut told = 0;

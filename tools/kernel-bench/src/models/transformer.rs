@@ -98,8 +98,7 @@ impl Transformer {
         add(Case::linear(1, dim, 6 * dim), 1);
         // Before the first block meets the texts the branches are one.
         for (rows, count) in [(tokens, 1), (all, self.layers - 1)] {
-            add(Case::norm(NormKind::LayerNorm, rows, dim), count);
-            add(Case::elementwise(ElementwiseKind::Modulate, rows, dim), count);
+            add(Case::norm(NormKind::LayerNormAffine, rows, dim), count);
             add(Case::linear(rows, dim, dim), 4 * count);
             add(Case::norm(NormKind::RmsNorm, rows, dim), 2 * count);
             add(Case::elementwise(ElementwiseKind::Rope, rows, dim), 2 * count);
@@ -117,8 +116,7 @@ impl Transformer {
         for keys in texts.iter().map(|&tokens| Self::keys(tokens)) {
             add(Case::attention(self.heads, self.head_dim, tokens, keys), layers);
         }
-        add(Case::norm(NormKind::LayerNorm, all, dim), layers + 1);
-        add(Case::elementwise(ElementwiseKind::Modulate, all, dim), layers + 1);
+        add(Case::norm(NormKind::LayerNormAffine, all, dim), layers + 1);
         for (rows, count) in [(HIDDEN_ROWS, all / HIDDEN_ROWS), (all % HIDDEN_ROWS, 1)] {
             if rows > 0 && count > 0 {
                 add(Case::linear(rows, dim, self.ffn), count * layers);
