@@ -1,8 +1,8 @@
-//! Storage types of checkpoints.
+//! Storage types of checkpoints, and of tensors on GPUs.
 
 use std::fmt;
 
-/// How a checkpoint stores a tensor's elements.
+/// How a checkpoint stores a tensor's elements; on a GPU a tensor is F32 or F16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
     /// IEEE 754 single precision.

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use zoetrope_kernels as kernels;
 
 use super::{check, check_place, finished};
@@ -147,11 +149,11 @@ fn run(
     let cut = vulkan.cut(class, vectors);
     let Cut { group: [rows, slice], own: [own, _] } = cut;
     // A bias for each query counts all of them, and comes with few.
-    let parts = match bias {
-        AttentionBias::PerHead(_) => vec![0..queries],
-        _ => vulkan.parts(queries, width),
+    let most = match bias {
+        AttentionBias::PerHead(_) => queries,
+        _ => vulkan.parts(queries, width).first().map_or(queries, Range::len),
     };
-    for part in parts {
+    for part in (0..queries).step_by(most).map(|first| first..queries.min(first + most)) {
         let all = branch * queries + part.start..branch * queries + part.end;
         let starts = [q.on(vulkan)?.1 + all.start * width, key.on(vulkan)?.1, value.on(vulkan)?.1];
         let aligned = head_dim.is_multiple_of(4) && starts.iter().all(|start| start.is_multiple_of(4));
