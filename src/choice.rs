@@ -149,6 +149,7 @@ impl fmt::Display for DeviceChoice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vulkan::GpuLimits;
 
     fn gpu(index: usize, name: &str, kind: GpuKind, unusable: bool) -> GpuInfo {
         GpuInfo {
@@ -161,6 +162,9 @@ mod tests {
             f16: true,
             subgroup: 32,
             api: "1.3".into(),
+            heaps: Vec::new(),
+            limits: GpuLimits::default(),
+            matrices: Vec::new(),
             unusable: unusable.then(|| "old".into()),
         }
     }

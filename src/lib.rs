@@ -106,5 +106,5 @@ pub use pool::PoolStats;
 pub use request::{OnProgress, Progress, Prompt, Request, Steps};
 pub use shape::{MAX_RANK, Shape};
 pub use tensor::Tensor;
-pub use vulkan::{GpuInfo, GpuKind, Vulkan};
+pub use vulkan::{GpuHeap, GpuInfo, GpuKind, GpuLimits, Vulkan};
 pub use zoetrope_kernels::Level as SimdLevel;

@@ -7,7 +7,8 @@ const OPS: &str = include_str!("../src/ops/mod.rs");
 fn ops() -> Vec<&'static str> {
     let exports = OPS.split("\npub use ").skip(1).map(|rest| rest.split(';').next().unwrap());
     let items = exports.flat_map(|export| export.split_once("::").unwrap().1.split([',', '{', '}', ' ', '\n']));
-    items.filter(|item| item.starts_with(|c: char| c.is_ascii_lowercase())).collect()
+    let names = items.filter_map(|item| item.rsplit("::").next());
+    names.filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase())).collect()
 }
 
 #[test]

@@ -29,6 +29,28 @@ impl fmt::Display for GpuKind {
     }
 }
 
+/// A kind of memory of a GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GpuHeap {
+    /// How much there is.
+    pub bytes: u64,
+    /// Whether it is the GPU's own.
+    pub local: bool,
+}
+
+/// What a GPU takes at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GpuLimits {
+    /// Bytes of a buffer that a shader sees at one time.
+    pub buffer_range: u64,
+    /// Bytes of one allocation.
+    pub allocation: u64,
+    /// Bytes that a workgroup shares.
+    pub shared: u32,
+    /// Invocations of a workgroup.
+    pub invocations: u32,
+}
+
 /// A GPU of this machine as its driver describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GpuInfo {
@@ -50,6 +72,12 @@ pub struct GpuInfo {
     pub subgroup: u32,
     /// The version of Vulkan.
     pub api: String,
+    /// Its kinds of memory, in the driver's order.
+    pub heaps: Vec<GpuHeap>,
+    /// What it takes at most.
+    pub limits: GpuLimits,
+    /// Rows, columns and terms of the matrix products that it does in units of their own: of F16, with sums of F32.
+    pub matrices: Vec<[u32; 3]>,
     /// What it lacks, if it cannot be used.
     pub unusable: Option<String>,
 }

@@ -12,6 +12,9 @@ mod shaders;
 #[cfg(feature = "vulkan")]
 mod handle;
 #[cfg(feature = "vulkan")]
+#[allow(unsafe_code, reason = "the driver fills a list; every block says what upholds it")]
+mod matrices;
+#[cfg(feature = "vulkan")]
 mod memory;
 #[cfg(feature = "vulkan")]
 mod open;
@@ -42,7 +45,7 @@ pub(crate) use absent::{Block, Slot};
 pub(crate) use dispatch::{Bound, Dispatch};
 #[cfg(feature = "vulkan")]
 pub use handle::Vulkan;
-pub use info::{GpuInfo, GpuKind};
+pub use info::{GpuHeap, GpuInfo, GpuKind, GpuLimits};
 #[cfg(feature = "vulkan")]
 pub(crate) use memory::Block;
 #[cfg(feature = "vulkan")]

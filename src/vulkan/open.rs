@@ -8,7 +8,7 @@ use vulkano::instance::{Instance, InstanceCreateFlags, InstanceCreateInfo, Insta
 use vulkano::memory::MemoryHeapFlags;
 use vulkano::{LoadingError, Validated, Version, VulkanError, VulkanLibrary};
 
-use super::{GpuInfo, GpuKind};
+use super::{GpuHeap, GpuInfo, GpuKind, GpuLimits, matrices};
 use crate::error::{DeviceFault, Error, Result};
 
 /// Shaders are made for this version.
@@ -84,17 +84,28 @@ pub(super) fn describe(index: usize, device: &PhysicalDevice) -> GpuInfo {
     let words: Vec<&str> = words.into_iter().flatten().filter(|word| !word.is_empty()).collect();
     let driver = if words.is_empty() { format!("{:#x}", properties.driver_version) } else { words.join(" ") };
     let heaps = device.memory_properties().memory_heaps.iter();
-    let local = heaps.filter(|heap| heap.flags.intersects(MemoryHeapFlags::DEVICE_LOCAL)).map(|heap| heap.size);
+    let heaps =
+        heaps.map(|heap| GpuHeap { bytes: heap.size, local: heap.flags.intersects(MemoryHeapFlags::DEVICE_LOCAL) });
+    let heaps: Vec<GpuHeap> = heaps.collect();
+    let limits = GpuLimits {
+        buffer_range: properties.max_storage_buffer_range.into(),
+        allocation: properties.max_memory_allocation_size.unwrap_or(1 << 30),
+        shared: properties.max_compute_shared_memory_size,
+        invocations: properties.max_compute_work_group_invocations,
+    };
     GpuInfo {
         index,
         name: properties.device_name.clone(),
         vendor,
         driver,
         kind,
-        memory: local.max().unwrap_or(0),
+        memory: heaps.iter().filter(|heap| heap.local).map(|heap| heap.bytes).max().unwrap_or(0),
         f16: device.supported_features().shader_float16 && device.supported_features().storage_buffer16_bit_access,
         subgroup: properties.subgroup_size.unwrap_or(1),
         api: device.api_version().to_string(),
+        heaps,
+        limits,
+        matrices: matrices::shapes(device),
         unusable: lacks(device),
     }
 }

@@ -61,12 +61,13 @@ pub fn list() -> Result<()> {
 }
 
 fn line(gpu: &GpuInfo) -> String {
-    let GpuInfo { index, name, vendor, driver, kind, memory, f16, subgroup, api, unusable } = gpu;
+    let GpuInfo { index, name, vendor, driver, kind, memory, f16, subgroup, api, matrices, unusable, .. } = gpu;
     let half = if *f16 { "f16" } else { "no f16" };
+    let matrices = matrices.iter().map(|[m, n, k]| format!(", matrices of {m}x{n}x{k}")).collect::<String>();
     let unusable = unusable.as_ref().map(|why| format!("; cannot be used: {why}")).unwrap_or_default();
     let memory = plan::bytes(*memory);
     format!(
-        "{:<9} {name}; {vendor}, {kind}; {driver}, Vulkan {api}; {memory}; {half}; subgroups of {subgroup}{unusable}\n",
+        "{:<9} {name}; {vendor}, {kind}; {driver}, Vulkan {api}; {memory}; {half}{matrices}; subgroups of {subgroup}{unusable}\n",
         format!("vulkan:{index}")
     )
 }

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use zoetrope::{Device, DeviceChoice, DeviceOptions, GpuInfo, GpuKind, Precision};
+use zoetrope::{Device, DeviceChoice, DeviceOptions, GpuHeap, GpuInfo, GpuKind, Precision};
 
 use crate::error::Result;
 use crate::machine::{self, Host};
-use crate::results::DeviceInfo;
+use crate::results::{DeviceInfo, Heap, Limits};
 use crate::saved;
 
 /// Bytes that are surely more than the last cache of a GPU.
@@ -58,7 +58,8 @@ fn described(device: Device) -> Opened {
 /// What a device is; a processor in the caller's pool of threads.
 pub fn info(device: &Device) -> DeviceInfo {
     let Device::Vulkan(vulkan) = device else { return cpu(device) };
-    let GpuInfo { index, name, vendor, driver, kind, memory, f16, subgroup, api, .. } = vulkan.info().clone();
+    let GpuInfo { index, name, vendor, driver, kind, memory, f16, subgroup, api, heaps, limits, matrices, .. } =
+        vulkan.info().clone();
     DeviceInfo {
         id: format!("vulkan:{index}"),
         name,
@@ -72,6 +73,14 @@ pub fn info(device: &Device) -> DeviceInfo {
         level: None,
         threads: None,
         cache: GPU_CACHE,
+        heaps: heaps.into_iter().map(|GpuHeap { bytes, local }| Heap { bytes, local }).collect(),
+        limits: Some(Limits {
+            buffer_range: limits.buffer_range,
+            allocation: limits.allocation,
+            shared: limits.shared,
+            invocations: limits.invocations,
+        }),
+        matrices,
     }
 }
 
@@ -90,6 +99,9 @@ fn cpu(device: &Device) -> DeviceInfo {
         level: Some(device.to_string().trim_start_matches("cpu ").to_owned()),
         threads: Some(rayon::current_num_threads()),
         cache: machine::cache(),
+        heaps: Vec::new(),
+        limits: None,
+        matrices: Vec::new(),
     }
 }
 
@@ -115,8 +127,9 @@ pub fn list() -> Result<String> {
 }
 
 fn line(text: &mut String, gpu: &GpuInfo) {
-    let GpuInfo { index, name, vendor, driver, kind, memory, f16, subgroup, api, unusable } = gpu;
+    let GpuInfo { index, name, vendor, driver, kind, memory, f16, subgroup, api, matrices, unusable, .. } = gpu;
     let half = if *f16 { "f16" } else { "no f16" };
+    let matrices = matrices.iter().map(|[m, n, k]| format!(", matrices of {m}x{n}x{k}")).collect::<String>();
     let remark = match (unusable, kind) {
         (Some(why), _) => format!("; cannot be used: {why}"),
         (None, GpuKind::Software) => "; measured only where it is named".into(),
@@ -127,7 +140,7 @@ fn line(text: &mut String, gpu: &GpuInfo) {
     // Writing to a text does not fail.
     let _ = writeln!(
         text,
-        "{id:<9} {name}; {vendor}, {kind}; {driver}, Vulkan {api}; {memory}; {half}; subgroups of {subgroup}{remark}"
+        "{id:<9} {name}; {vendor}, {kind}; {driver}, Vulkan {api}; {memory}; {half}{matrices}; subgroups of {subgroup}{remark}"
     );
 }
 

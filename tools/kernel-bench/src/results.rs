@@ -89,6 +89,37 @@ pub struct DeviceInfo {
     pub threads: Option<usize>,
     /// Bytes that cold rows went past to find nothing in a cache.
     pub cache: u64,
+    /// A GPU's kinds of memory; files of earlier versions have none.
+    #[serde(default)]
+    pub heaps: Vec<Heap>,
+    /// What a GPU takes at most.
+    #[serde(default)]
+    pub limits: Option<Limits>,
+    /// Rows, columns and terms of the products of F16 matrices with sums of F32 that a GPU has units for.
+    #[serde(default)]
+    pub matrices: Vec<[u32; 3]>,
+}
+
+/// A kind of memory of a GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Heap {
+    /// How much there is.
+    pub bytes: u64,
+    /// Whether it is the GPU's own.
+    pub local: bool,
+}
+
+/// What a GPU takes at most.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes of a buffer that a shader sees at one time.
+    pub buffer_range: u64,
+    /// Bytes of one allocation.
+    pub allocation: u64,
+    /// Bytes that a workgroup shares.
+    pub shared: u32,
+    /// Invocations of a workgroup.
+    pub invocations: u32,
 }
 
 impl DeviceInfo {

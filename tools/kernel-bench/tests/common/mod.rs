@@ -87,6 +87,9 @@ pub fn results(seed: u64, slow: Option<(usize, f64)>) -> Results {
         level: Some("avx2".into()),
         threads: Some(2),
         cache: 32 << 20,
+        heaps: Vec::new(),
+        limits: None,
+        matrices: Vec::new(),
     };
     let peak = Peak { flops: Some(2e11), thread_flops: Some(1e11), bytes: 2e10 };
     let warnings = vec!["a test".into()];
