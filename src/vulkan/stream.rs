@@ -38,6 +38,9 @@ const UNDER_WAY: usize = 2;
 /// needs minutes at most for what is submitted at a time.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// Whether this build records no barriers: one that `tools/validation` makes to see that the validation layer notices.
+const CARELESS: bool = option_env!("ZOETROPE_NO_BARRIERS").is_some();
+
 /// Something for the device to do. It holds what it uses, so that all of that lives until it is done.
 pub(super) enum Command {
     Dispatch(Box<Launch>),
@@ -90,8 +93,6 @@ pub(super) struct Stream {
     done: u64,
     /// The number of the last barrier.
     barrier: u64,
-    /// Records no barriers, so that one can see whether a validation layer notices: `tools/validation`.
-    careless: bool,
     lost: bool,
 }
 
@@ -110,7 +111,6 @@ impl Stream {
             done: 0,
             // Fresh buffers are at 0: what they hold concerns nobody.
             barrier: 1,
-            careless: cfg!(debug_assertions) && std::env::var_os("ZOETROPE_NO_BARRIERS").is_some(),
             lost: false,
         }
     }
@@ -283,7 +283,7 @@ impl Stream {
                 // SAFETY: as above.
                 unsafe { recording.fill_buffer(buffer.reinterpret_ref::<[u32]>(), 0) }.map_err(invalid)?;
             }
-            Command::Barrier if self.careless => {}
+            Command::Barrier if CARELESS => {}
             Command::Barrier => {
                 let stages = PipelineStages::COMPUTE_SHADER | PipelineStages::ALL_TRANSFER;
                 let writes = AccessFlags::SHADER_WRITE | AccessFlags::TRANSFER_WRITE;
