@@ -74,7 +74,7 @@ for driver in "${drivers[@]}"; do
     planted
     clip=(--force -o "$folder/clip.gif" --size 64x64 --frames 5 --steps 2 "a red circle moving right on a blue background")
     none --precision full "${clip[@]}"
-    none --precision half --memory 0.004 "${clip[@]}"
+    none --precision half --memory 0.0065 "${clip[@]}"
     settings "${settings_of_memory[@]}"
     none --self-test --precision half
 done
