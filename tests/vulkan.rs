@@ -158,7 +158,7 @@ fn a_plan_is_within_a_twentieth_of_what_the_pool_takes() {
 
 #[test]
 fn half_precision_ends_near_full_in_less_memory() {
-    let (pipeline, request) = small_video(9);
+    let (pipeline, request) = small_video(5);
     for (full, half) in gpu::devices().iter().zip(gpu::at_half()) {
         let [near, again] = [&half, &half].map(|device| pipeline.sample(device, &request, &mut |_| {}).unwrap());
         assert!(near.values().unwrap() == again.values().unwrap(), "the same bits");
@@ -206,7 +206,7 @@ fn operands_that_no_shader_sees_whole_are_taken_in_parts() {
         let [height, width, c] = [1030, 1020, 16];
         let x = few(2 * height * width * c);
         let w = Weight::from_f32("w", [2, c, 3, 3, 3], few(2 * c * 27));
-        let params = Conv3dParams { stride: [1, 2, 2], pad_front: 1, pad: [1, 2, 1, 2] };
+        let params = Conv3dParams { stride: [1, 4, 4], pad_front: 1, pad: [1, 2, 1, 2] };
         let [got, want] = both(&|device| {
             let video = |frames, keep| {
                 Tensor::from_slice_as(device, [frames, height, width, c], &x[..frames * height * width * c], keep)
