@@ -184,6 +184,11 @@ impl Tensor {
         self.dtype
     }
 
+    /// Whether the values are F16, of which shaders are told by a constant.
+    pub(crate) fn is_half(&self) -> bool {
+        self.dtype == DType::F16
+    }
+
     /// Where the tensor lives.
     pub fn device(&self) -> &Device {
         &self.buffer.device

@@ -4,7 +4,6 @@ use zoetrope_kernels as kernels;
 
 use super::{check, check_place, finished};
 use crate::device::Device;
-use crate::dtype::DType;
 use crate::error::Result;
 use crate::tensor::{Keep, Tensor};
 use crate::tuning::{Class, Cut, KEYS};
@@ -162,7 +161,7 @@ fn run(
             AttentionBias::PerKey(bias) => (1, Some(bias)),
             AttentionBias::PerHead(bias) => (2, Some(bias)),
         };
-        let halves = [q, key, value, &*out].map(|tensor| u32::from(tensor.dtype() == DType::F16));
+        let halves = [q, key, value, &*out].map(|tensor| u32::from(tensor.is_half()));
         let run = Dispatch::new(&vulkan::ATTENTION, &mut *out).rows(&all).read_rows(q, &all);
         let run = run.read_rows(key, &(0..*length)).read_rows(value, &(0..*length)).maybe(bias);
         let run = run.sizes(&[heads, head_dim, part.len(), *length, width, width, width]).scalars(&[scale]);

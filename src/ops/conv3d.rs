@@ -4,7 +4,6 @@ use zoetrope_kernels::{self as kernels, Onto};
 
 use super::{check, check_place, cut, finished, four, weight_constant};
 use crate::device::Device;
-use crate::dtype::DType;
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::tuning::Class;
@@ -236,7 +235,7 @@ impl Run<'_> {
         let taps: usize = w.shape().dims()[2..].iter().product();
         let (tap_stride, packed) = if taps == 1 { (c, c.is_multiple_of(4)) } else { (1, false) };
         let halves = [Some(x.0), tail];
-        let halves = halves.map(|tensor| tensor.is_some_and(|tensor| tensor.dtype() == DType::F16));
+        let halves = halves.map(|tensor| tensor.is_some_and(Tensor::is_half));
         let run = Dispatch::new(&vulkan::CONV3D, out).within(written).bind(Bound::Tensor(x.0, x.1)).maybe(tail);
         let run = run.weight(w, tap..w.shape().numel()).maybe(bias);
         let run = run.sizes(&[frames, height, width, c, n]).sizes(&output).sizes(&shape.kernel).sizes(&shape.stride);

@@ -3,7 +3,6 @@ use zoetrope_kernels::{self as kernels, Activation};
 use super::activation::activation_constant;
 use super::{LOCAL, check, check_place, check_row_vector, cut, finished, weight_constant};
 use crate::device::Device;
-use crate::dtype::DType;
 use crate::error::Result;
 use crate::tensor::{Keep, Tensor};
 use crate::tuning::Class;
@@ -118,7 +117,7 @@ fn run(
     }) {
         let aligned = k.is_multiple_of(4) && (x.on(vulkan)?.1 + rows.start * k).is_multiple_of(4);
         let written = (first + rows.start) * n + columns.start..(first + rows.end) * n;
-        let halves = [x, &*out].map(|tensor| tensor.dtype() == DType::F16);
+        let halves = [x, &*out].map(Tensor::is_half);
         let few = rows.len() <= FEW && halves == [false; 2];
         let run = Dispatch::new(if few { &vulkan::LINEAR_FEW } else { &vulkan::LINEAR }, out).within(written);
         let run = run.read_rows(x, &rows).weight(w, columns.start * k..columns.end * k);

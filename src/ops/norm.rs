@@ -4,7 +4,6 @@ use super::activation::activation_constant;
 use super::rope::{check_rope, rope, runs_of};
 use super::{LOCAL, check, check_row_vector, finished};
 use crate::device::Device;
-use crate::dtype::DType;
 use crate::error::Result;
 use crate::tensor::{Keep, Tensor};
 use crate::vulkan::{self, Dispatch, Vulkan};
@@ -121,7 +120,7 @@ pub fn rms_norm_rope(
     };
     x.unshare()?;
     let (width, all, lanes) = (x.shape().last(), x.shape().rows(), lanes(x.shape().last()));
-    let halves = u32::from(x.dtype() == DType::F16);
+    let halves = u32::from(x.is_half());
     let read = x.clone();
     for own in runs_of(vulkan, all, rows, width) {
         let run = Dispatch::new(&vulkan::NORM_ROPE, &mut x).rows(&own).read_rows(&read, &own);
@@ -155,7 +154,7 @@ fn run(
 ) -> Result<()> {
     let width = x.shape().last();
     let lanes = lanes(width);
-    let halves = [x, &*out].map(|tensor| u32::from(tensor.dtype() == DType::F16));
+    let halves = [x, &*out].map(|tensor| u32::from(tensor.is_half()));
     let affine = u32::from(weight.is_some()) + u32::from(bias.is_some());
     for rows in vulkan.parts(x.shape().rows(), width) {
         let run = Dispatch::new(&vulkan::NORM, out).rows(&rows).read_rows(x, &rows).maybe(weight).maybe(bias);
