@@ -146,6 +146,8 @@ pub struct DeviceOptions {
     pub exact_conv: bool,
     /// How exact the numbers are; a processor knows [`Precision::Full`] alone.
     pub precision: Precision,
+    /// At half precision too a GPU's general units alone do the products, not those for matrices that it may have.
+    pub without_matrices: bool,
     /// The most bytes of tensors in use at one time, on a GPU of tensors and weights, of which those not in use give way
     /// to others; no limit if `None`.
     pub memory_budget: Option<u64>,

@@ -17,6 +17,8 @@ pub enum Class {
     Conv3d([Size; 2]),
     /// [`attention`](crate::ops::attention): heads up to 128 wide or wider.
     Attention(Size),
+    /// [`linear`](crate::ops::linear) by matrix units: rows up to 1024 or more.
+    LinearUnits(Size),
 }
 
 /// Which part of its range a size is in.
@@ -34,7 +36,8 @@ impl Size {
     }
 }
 
-/// Rows and columns of a workgroup's part of a product, and of an invocation's part of that. Of attention the queries of a
+/// Rows and columns of a workgroup's part of a product, and of an invocation's part of that; where matrix units work, of a
+/// subgroup's. Of attention the queries of a
 /// workgroup, the keys of `v` that it stages at a time, the queries of an invocation, and 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
@@ -46,17 +49,25 @@ pub struct Cut {
 
 const SMALL_ROWS: usize = 256;
 const SMALL_COLUMNS: usize = 48;
+const SMALL_UNIT_ROWS: usize = 1024;
+/// Terms that matrix units are given at a time.
+pub(crate) const UNIT_TERMS: usize = 32;
 /// Keys that a workgroup of attention takes at a time.
 pub(crate) const KEYS: usize = 32;
 /// Invocations of a workgroup at most: what every usable device has.
 const INVOCATIONS: usize = 256;
+/// Subgroups of a workgroup at most.
+pub(crate) const SUBGROUPS: usize = 8;
+/// Results of the largest matrix that units make.
+const UNIT: usize = 256;
 
 impl Class {
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
         const BOTH: [Size; 2] = [Size::Small, Size::Large];
         let pairs = || BOTH.into_iter().flat_map(|rows| BOTH.map(|columns| [rows, columns]));
-        pairs().map(Self::Linear).chain(pairs().map(Self::Conv3d)).chain(BOTH.map(Self::Attention))
+        let plain = pairs().map(Self::Linear).chain(pairs().map(Self::Conv3d)).chain(BOTH.map(Self::Attention));
+        plain.chain(BOTH.map(Self::LinearUnits))
     }
 
     /// That of a layer.
@@ -67,6 +78,11 @@ impl Class {
     /// That of a convolution.
     pub fn conv3d(pixels: usize, channels: usize) -> Self {
         Self::Conv3d([Size::of(pixels, SMALL_ROWS), Size::of(channels, SMALL_COLUMNS)])
+    }
+
+    /// That of a layer that matrix units do.
+    pub fn linear_units(rows: usize) -> Self {
+        Self::LinearUnits(Size::of(rows, SMALL_UNIT_ROWS))
     }
 
     /// That of attention.
@@ -81,6 +97,8 @@ impl Class {
             Self::Attention(Size::Small) => Cut { group: [64, 16], own: [4, 4] },
             // An invocation's part of the result is in registers: fewer rows of wide heads.
             Self::Attention(Size::Large) => Cut { group: [64, 16], own: [2, 4] },
+            Self::LinearUnits(Size::Small) => Cut { group: [64, 64], own: [32, 32] },
+            Self::LinearUnits(Size::Large) => Cut { group: [128, 128], own: [64, 64] },
         }
     }
 
@@ -88,7 +106,11 @@ impl Class {
     pub(crate) fn ever_smaller(self) -> impl Iterator<Item = Cut> + Clone {
         const SMALLER: [[usize; 2]; 6] = [[64, 8], [64, 4], [32, 16], [32, 8], [32, 4], [16, 4]];
         let Cut { own, .. } = self.usual();
-        let smaller = if let Self::Attention(_) = self { &SMALLER[..] } else { &[] };
+        let (smaller, own) = match self {
+            Self::Attention(_) => (&SMALLER[..], own),
+            Self::LinearUnits(_) => (&[[64, 64]][..], [32, 32]),
+            Self::Linear(_) | Self::Conv3d(_) => (&[][..], own),
+        };
         std::iter::once(self.usual()).chain(smaller.iter().map(move |&group| Cut { group, own }))
     }
 
@@ -107,8 +129,16 @@ impl Class {
                 (pick(sizes[0], [16, 32, 64], [32, 64, 128]), pick(sizes[1], [8, 16, 32], [32, 64, 128]))
             }
             Self::Attention(size) => (pick(size, [32, 64, 128], [16, 32, 64]), [8, 16, 32]),
+            Self::LinearUnits(size) => {
+                (pick(size, [32, 64, 128], [64, 128, 256]), pick(size, [32, 64, 128], [64, 128, 256]))
+            }
         };
-        for own in [[2, 4], [4, 4], [8, 4], [8, 8]] {
+        let owns = if self.is_for_units() {
+            [[32, 32], [32, 64], [64, 32], [64, 64]]
+        } else {
+            [[2, 4], [4, 4], [8, 4], [8, 8]]
+        };
+        for own in owns {
             for rows in rows {
                 columns.iter().for_each(|&columns| add([rows, columns], own));
             }
@@ -119,28 +149,40 @@ impl Class {
     /// Whether the shader can be told this.
     pub(crate) fn takes(self, cut: Cut) -> bool {
         let Cut { group: [rows, columns], own: [own_rows, own_columns] } = cut;
+        let most = if self.is_for_units() { 64 } else { 16 };
         let whole =
-            |part: usize, own: usize| part > 0 && own > 0 && own <= 16 && part <= 256 && part.is_multiple_of(own);
+            |part: usize, own: usize| part > 0 && own > 0 && own <= most && part <= 256 && part.is_multiple_of(own);
         let known = match self {
             Self::Linear(_) | Self::Conv3d(_) => {
                 // An invocation writes pairs of columns.
                 whole(columns, own_columns) && own_columns.is_multiple_of(2) && own_rows * own_columns <= 64
             }
             Self::Attention(_) => own_rows <= 8 && own_columns == 4 && [4, 8, 16, 32].contains(&columns),
+            Self::LinearUnits(_) => {
+                whole(columns, own_columns) && [own_rows, own_columns].iter().all(|own| own % 16 == 0)
+            }
         };
-        whole(rows, own_rows) && known && (32..=INVOCATIONS).contains(&self.local(cut))
+        let parts = if self.is_for_units() { 1..=SUBGROUPS } else { 32..=INVOCATIONS };
+        whole(rows, own_rows) && known && parts.contains(&self.parts(cut))
     }
 
-    /// Invocations of a workgroup.
-    pub(crate) fn local(self, Cut { group: [rows, columns], own }: Cut) -> usize {
+    /// Whether the sizes are for matrix units.
+    pub fn is_for_units(self) -> bool {
+        matches!(self, Self::LinearUnits(_))
+    }
+
+    /// Invocations of a workgroup, or subgroups where matrix units work.
+    pub(crate) fn parts(self, Cut { group: [rows, columns], own }: Cut) -> usize {
         let columns = if let Self::Attention(_) = self { KEYS } else { columns };
         rows / own[0] * (columns / own[1])
     }
 
     /// Bytes that a workgroup shares: of attention with heads of so many vectors of [`KEYS`] numbers.
-    pub(crate) fn shared_bytes(self, Cut { group: [rows, columns], .. }: Cut, vectors: usize) -> usize {
+    pub(crate) fn shared_bytes(self, cut: Cut, vectors: usize) -> usize {
+        let Cut { group: [rows, columns], .. } = cut;
         match self {
             Self::Linear(_) | Self::Conv3d(_) => 80 * (rows + columns),
+            Self::LinearUnits(_) => (2 * UNIT_TERMS + 16) * (rows + columns) + 4 * UNIT * self.parts(cut),
             Self::Attention(_) => rows * (4 * KEYS + 16) + (80 * (rows + KEYS)).max(4 * columns * KEYS * vectors),
         }
     }
@@ -155,6 +197,7 @@ impl fmt::Display for Class {
             Self::Linear(sizes) => write!(f, "linear {} {}", rows(sizes[0]), columns(sizes[1])),
             Self::Conv3d(sizes) => write!(f, "conv3d {} {}", rows(sizes[0]), columns(sizes[1])),
             Self::Attention(size) => write!(f, "attention {}", columns(size)),
+            Self::LinearUnits(size) => write!(f, "linear by units {}", rows(size)),
         }
     }
 }
@@ -245,7 +288,7 @@ mod tests {
             assert!(cuts.len() > 3 && cuts.iter().all(|cut| class.takes(*cut)), "{class}");
             tuning.with(class, cuts[cuts.len() - 1])
         });
-        assert_eq!(Class::all().count(), 10);
+        assert_eq!(Class::all().count(), 12);
         let text = tuning.to_text();
         assert_eq!(Tuning::from_text(&text), Some(tuning));
         let no = |from: &str, to: &str| assert_eq!(Tuning::from_text(&text.replacen(from, to, 1)), None, "{from}");

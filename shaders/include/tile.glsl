@@ -73,12 +73,3 @@ void multiply_tiles(uint tx, uint ty) {
         }
     }
 }
-
-// Row and column of tile number `group` of a result of `tiles` rows and columns of tiles: in bands of eight rows, so that
-// the tiles at work at one time share what they read.
-uvec2 tile_of(uint group, uvec2 tiles) {
-    uint band = group / (8 * tiles.y);
-    uint inside = group - band * 8 * tiles.y;
-    uint height = min(8, tiles.x - 8 * band);
-    return uvec2(8 * band + inside % height, inside / height);
-}

@@ -165,7 +165,7 @@ fn run(
         let run = Dispatch::new(&vulkan::ATTENTION, &mut *out).rows(&all).read_rows(q, &all);
         let run = run.read_rows(key, &(0..*length)).read_rows(value, &(0..*length)).maybe(bias);
         let run = run.sizes(&[heads, head_dim, part.len(), *length, width, width, width]).scalars(&[scale]);
-        let run = run.constant(0, class.local(cut) as u32).constant(1, rows as u32).constant(2, KEYS as u32);
+        let run = run.constant(0, class.parts(cut) as u32).constant(1, rows as u32).constant(2, KEYS as u32);
         let run = run.constant(3, own as u32).constant(4, vectors as u32).constant(5, slice as u32);
         let run = run.constant(6, kind).constant(7, aligned.into()).groups(heads * part.len().div_ceil(rows));
         let run = (8..).zip(halves).fold(run, |run, (id, halves)| run.constant(id, halves));

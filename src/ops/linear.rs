@@ -5,8 +5,8 @@ use super::{LOCAL, check, check_place, check_row_vector, cut, finished, weight_c
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::{Keep, Tensor};
-use crate::tuning::Class;
-use crate::vulkan::{self, Dispatch, Vulkan};
+use crate::tuning::{Class, UNIT_TERMS};
+use crate::vulkan::{self, Dispatch, Units, Vulkan};
 use crate::weights::Weight;
 use crate::work::Work;
 
@@ -95,6 +95,12 @@ fn fitting(op: &'static str, x: &Tensor, w: &Weight, bias: Option<&Tensor>) -> R
 /// Rows that are so few that reading the weight is all the work.
 const FEW: usize = 4;
 
+/// Matrix units for a product with rows of `x` from its element `start` on, if they take it.
+fn units_for(vulkan: &Vulkan, x: &Tensor, start: usize, w: &Weight, rows: usize) -> Option<Units> {
+    let fits = x.is_half() && rows > FEW && w.shape().last().is_multiple_of(8) && start.is_multiple_of(8);
+    vulkan.units().filter(|_| fits && w.fits_f16())
+}
+
 /// Has a shader run; with `residual`, the first row that is added to and a gate, on top of `out`.
 fn run(
     vulkan: &Vulkan,
@@ -119,11 +125,20 @@ fn run(
         let written = (first + rows.start) * n + columns.start..(first + rows.end) * n;
         let halves = [x, &*out].map(Tensor::is_half);
         let few = rows.len() <= FEW && halves == [false; 2];
-        let run = Dispatch::new(if few { &vulkan::LINEAR_FEW } else { &vulkan::LINEAR }, out).within(written);
+        let units = units_for(vulkan, x, x.on(vulkan)?.1 + rows.start * k, w, rows.len());
+        let shader = match units {
+            _ if few => &vulkan::LINEAR_FEW,
+            Some(_) => &vulkan::LINEAR_UNITS,
+            None => &vulkan::LINEAR,
+        };
+        let run = Dispatch::new(shader, out).within(written);
         let run = run.read_rows(x, &rows).weight(w, columns.start * k..columns.end * k);
         let run = run.maybe_part(bias, &columns).maybe_part(gate, &columns).sizes(&[rows.len(), k, columns.len(), n]);
         let run = if few {
             run.constant(0, LOCAL as u32).constant(1, rows.len() as u32).groups(columns.len().div_ceil(4))
+        } else if let Some(units) = units {
+            let run = cut(vulkan, Class::linear_units(rows.len()), run, rows.len(), columns.len());
+            (20..).zip(units.shape).fold(run, |run, (id, side)| run.constant(id, side)).constant(23, UNIT_TERMS as u32)
         } else {
             cut(vulkan, Class::linear(rows.len(), columns.len()), run, rows.len(), columns.len())
         };

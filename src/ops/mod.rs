@@ -82,7 +82,9 @@ fn groups_of(numbers: usize) -> usize {
 fn cut<'a>(vulkan: &Vulkan, class: Class, run: Dispatch<'a>, rows: usize, columns: usize) -> Dispatch<'a> {
     let cut = vulkan.cut(class, 0);
     let Cut { group, own } = cut;
-    let run = run.constant(0, class.local(cut) as u32).constant(1, group[0] as u32).constant(2, group[1] as u32);
+    let local = class.parts(cut) as u32
+        * if class.is_for_units() { vulkan.units().map_or(1, |units| units.subgroup) } else { 1 };
+    let run = run.constant(0, local).constant(1, group[0] as u32).constant(2, group[1] as u32);
     let run = run.constant(3, own[0] as u32).constant(4, own[1] as u32);
     run.groups(rows.div_ceil(group[0]) * columns.div_ceil(group[1]))
 }

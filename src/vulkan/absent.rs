@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::{Dispatch, GpuInfo};
+use super::{Dispatch, GpuInfo, Units};
 use crate::device::{Cancel, Common, DeviceOptions, Precision};
 use crate::error::{DeviceFault, Error, Result};
 use crate::pool::PoolStats;
@@ -68,6 +68,10 @@ impl Vulkan {
     }
 
     pub(crate) fn precision(&self) -> Precision {
+        match self.0 {}
+    }
+
+    pub(crate) fn units(&self) -> Option<Units> {
         match self.0 {}
     }
 

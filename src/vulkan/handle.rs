@@ -8,13 +8,13 @@ use super::pipelines::{self, Pipelines};
 use super::residents::Residents;
 use super::staging::Staging;
 use super::stream::Stream;
-use super::{GpuInfo, GpuKind};
+use super::{GpuInfo, GpuKind, Units};
 use crate::device::{Cancel, Common, DeviceOptions, Precision};
 use crate::error::{DeviceFault, Error, Result};
 use crate::pool::{Pool, PoolStats};
 use crate::tuning::{Class, Cut, Tuning};
 
-/// FLOP and bytes that one dispatch and one submission may cost: a tenth of a second on the slowest GPU that is any use,
+/// FLOP and bytes that one dispatch and one submission may cost at first: a tenth of a second on the slowest GPU that is any use,
 /// far from where drivers lose patience.
 const COST: u64 = 1 << 36;
 /// The same of a driver that computes on the processor.
@@ -38,6 +38,7 @@ pub(super) struct State {
     pub common: Common,
     pub limits: Limits,
     precision: Precision,
+    units: Option<Units>,
     /// Bytes of tensors that shaders have read and written, each operand once.
     pub traffic: AtomicU64,
     pipeline_cache: Option<PathBuf>,
@@ -56,8 +57,6 @@ pub(super) struct Limits {
     pub alignment: u64,
     /// The most bytes that a shader sees of a buffer.
     pub range: u64,
-    /// The most that one dispatch may cost.
-    pub cost: u64,
     /// Bytes of memory that a workgroup shares.
     pub shared: usize,
 }
@@ -78,21 +77,23 @@ impl Vulkan {
         if let Some(lack) = &info.unusable {
             return Err(fault(DeviceFault::Unusable, format!("{}: {lack}; choose another or --device cpu", info.name)));
         }
-        let (device, queue) = open::open(physical.clone())?;
+        let wanted = options.precision == Precision::Half && !options.without_matrices;
+        let units = Units::of(physical).filter(|_| wanted);
+        let (device, queue) = open::open(physical.clone(), units.is_some())?;
         let properties = physical.properties();
         let limits = Limits {
             alignment: properties.min_storage_buffer_offset_alignment.as_devicesize().max(VECTOR),
             range: properties.max_storage_buffer_range.into(),
             shared: properties.max_compute_shared_memory_size as usize,
-            cost: if info.kind == GpuKind::Software { SOFTWARE_COST } else { COST },
         };
+        let cost = if info.kind == GpuKind::Software { SOFTWARE_COST } else { COST };
         let cache = options.pipeline_cache.as_deref();
         let tuning = options.tuning.or_else(|| pipelines::tuning(cache?, physical)).unwrap_or_default();
         let memory = Arc::new(Memory::new(&device));
         let line = Line {
-            stream: Stream::new(&device, queue, limits.cost),
+            stream: Stream::new(&device, queue, cost),
             staging: Staging::new(memory.clone()),
-            pipelines: Pipelines::new(&device, cache),
+            pipelines: Pipelines::new(&device, cache, units.map(|units| units.subgroup)),
         };
         Ok(Self(Arc::new(State {
             line: Mutex::new(line),
@@ -103,6 +104,7 @@ impl Vulkan {
             common: Common::new(options.cancel),
             limits,
             precision: options.precision,
+            units,
             traffic: AtomicU64::new(0),
             pipeline_cache: options.pipeline_cache,
             tuning,
@@ -110,9 +112,11 @@ impl Vulkan {
     }
 
     pub(crate) fn another(&self, cancel: Cancel) -> Result<Self> {
-        let &State { precision, ref pipeline_cache, ref tuning, .. } = &*self.0;
+        let &State { precision, units, ref pipeline_cache, ref tuning, .. } = &*self.0;
         let (pipeline_cache, tuning) = (pipeline_cache.clone(), Some(tuning.clone()));
-        let options = DeviceOptions { cancel, precision, pipeline_cache, tuning, ..DeviceOptions::default() };
+        let without_matrices = units.is_none();
+        let options =
+            DeviceOptions { cancel, precision, without_matrices, pipeline_cache, tuning, ..DeviceOptions::default() };
         Self::open(self.0.info.index, options)
     }
 
@@ -147,6 +151,11 @@ impl Vulkan {
 
     pub(crate) fn precision(&self) -> Precision {
         self.0.precision
+    }
+
+    /// The matrix units that shaders may use.
+    pub(crate) fn units(&self) -> Option<Units> {
+        self.0.units
     }
 
     pub(crate) fn budget(&self) -> Option<u64> {

@@ -51,6 +51,15 @@ pub struct GpuLimits {
     pub invocations: u32,
 }
 
+/// The matrix units that shaders are told of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Units {
+    /// Rows, columns and terms of one product.
+    pub shape: [u32; 3],
+    /// Invocations that do it together.
+    pub subgroup: u32,
+}
+
 /// A GPU of this machine as its driver describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GpuInfo {

@@ -1,8 +1,13 @@
 //! Which products of small matrices a device does in units of its own.
 
 use ash::vk;
-use vulkano::VulkanObject;
 use vulkano::device::physical::PhysicalDevice;
+use vulkano::device::{DeviceExtensions, DeviceFeatures};
+use vulkano::shader::ShaderStages;
+use vulkano::{Version, VulkanObject};
+
+use super::Units;
+use crate::tuning::SUBGROUPS;
 
 /// Rows, columns and terms of the products of F16 with sums of F32 that a subgroup does together.
 pub(super) fn shapes(device: &PhysicalDevice) -> Vec<[u32; 3]> {
@@ -34,3 +39,36 @@ pub(super) fn shapes(device: &PhysicalDevice) -> Vec<[u32; 3]> {
     shapes.dedup();
     shapes
 }
+
+impl Units {
+    /// The units to use of a device, if it has any that do.
+    pub(super) fn of(device: &PhysicalDevice) -> Option<Self> {
+        let (has, properties) = (device.supported_features(), device.properties());
+        let subgroup = properties.subgroup_size?;
+        // A subgroup that is not whole has no units; its size has to be asked for.
+        let whole = device.api_version() >= Version::V1_3
+            && has.contains(&FEATURES)
+            && properties.required_subgroup_size_stages?.intersects(ShaderStages::COMPUTE)
+            && (properties.min_subgroup_size?..=properties.max_subgroup_size?).contains(&subgroup)
+            && properties.max_compute_workgroup_subgroups? >= SUBGROUPS as u32
+            && properties.max_compute_work_group_invocations >= SUBGROUPS as u32 * subgroup;
+        let shapes = shapes(device);
+        let fits = |shape: &&[u32; 3]| shape.iter().all(|side| [8, 16].contains(side));
+        // The largest: most work for what is read.
+        let shape = *shapes.iter().filter(|_| whole).filter(fits).max_by_key(|shape| shape.iter().product::<u32>())?;
+        Some(Self { shape, subgroup })
+    }
+}
+
+/// What shaders for matrix units take.
+pub(super) const FEATURES: DeviceFeatures = DeviceFeatures {
+    cooperative_matrix: true,
+    shader_float16: true,
+    subgroup_size_control: true,
+    vulkan_memory_model: true,
+    // Once it is on, atomic operations need this.
+    vulkan_memory_model_device_scope: true,
+    ..DeviceFeatures::empty()
+};
+pub(super) const EXTENSIONS: DeviceExtensions =
+    DeviceExtensions { khr_cooperative_matrix: true, ..DeviceExtensions::empty() };

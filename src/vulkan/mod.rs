@@ -45,6 +45,7 @@ pub(crate) use absent::{Block, Slot};
 pub(crate) use dispatch::{Bound, Dispatch};
 #[cfg(feature = "vulkan")]
 pub use handle::Vulkan;
+pub(crate) use info::Units;
 pub use info::{GpuHeap, GpuInfo, GpuKind, GpuLimits};
 #[cfg(feature = "vulkan")]
 pub(crate) use memory::Block;

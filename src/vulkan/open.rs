@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use vulkano::device::physical::{PhysicalDevice, PhysicalDeviceType};
-use vulkano::device::{Device, DeviceCreateInfo, DeviceExtensions, Queue, QueueCreateInfo, QueueFlags};
+use vulkano::device::{Device, DeviceCreateInfo, DeviceExtensions, DeviceFeatures, Queue, QueueCreateInfo, QueueFlags};
 use vulkano::instance::{Instance, InstanceCreateFlags, InstanceCreateInfo, InstanceExtensions};
 use vulkano::memory::MemoryHeapFlags;
 use vulkano::{LoadingError, Validated, Version, VulkanError, VulkanLibrary};
@@ -138,8 +138,8 @@ fn family(device: &PhysicalDevice) -> Option<u32> {
     best.map(|(index, _)| index as u32)
 }
 
-/// Opens a device with one queue.
-pub(super) fn open(physical: Arc<PhysicalDevice>) -> Result<(Arc<Device>, Arc<Queue>)> {
+/// Opens a device with one queue, and with its matrix units if they are to be used.
+pub(super) fn open(physical: Arc<PhysicalDevice>, units: bool) -> Result<(Arc<Device>, Arc<Queue>)> {
     let queue_family_index = family(&physical).ok_or_else(|| fault(DeviceFault::Unusable, "it does not compute"))?;
     let supported = physical.supported_extensions();
     let info = DeviceCreateInfo {
@@ -147,8 +147,9 @@ pub(super) fn open(physical: Arc<PhysicalDevice>) -> Result<(Arc<Device>, Arc<Qu
         // A device that has it must have it switched on.
         enabled_extensions: DeviceExtensions {
             khr_portability_subset: supported.khr_portability_subset,
-            ..DeviceExtensions::empty()
+            ..if units { matrices::EXTENSIONS } else { DeviceExtensions::empty() }
         },
+        enabled_features: if units { matrices::FEATURES } else { DeviceFeatures::empty() },
         ..Default::default()
     };
     let (device, mut queues) = Device::new(physical, info).map_err(|error| driver("open the device", error))?;

@@ -37,18 +37,20 @@ pub(super) struct Pipelines {
     file: Option<PathBuf>,
     /// Whether there is more to save than was loaded.
     grown: bool,
+    /// Invocations of a subgroup, for shaders that count on them.
+    subgroup: Option<u32>,
 }
 
 impl Pipelines {
-    /// No pipelines yet; `folder` holds what the driver made of them in earlier runs.
-    pub fn new(device: &Arc<Device>, folder: Option<&Path>) -> Self {
+    /// No pipelines yet; `folder` holds what the driver made of them in earlier runs, `subgroup` is that of the matrix units.
+    pub fn new(device: &Arc<Device>, folder: Option<&Path>, subgroup: Option<u32>) -> Self {
         let file = folder.map(|folder| folder.join(file_name(device.physical_device(), "pipelines")));
         let found = file.as_deref().and_then(|file| load(file, device));
         let info = PipelineCacheCreateInfo { initial_data: found.unwrap_or_default(), ..Default::default() };
         // SAFETY: `load` returns only what `save` wrote, by its hash, and what this driver had made, by its header.
         let cache = unsafe { PipelineCache::new(device.clone(), info) }.ok();
         let (modules, layouts, compiled) = Default::default();
-        Self { device: device.clone(), modules, layouts, compiled, cache, file, grown: false }
+        Self { device: device.clone(), modules, layouts, compiled, cache, file, grown: false, subgroup }
     }
 
     /// The pipeline of a shader, compiled when it is first asked for.
@@ -69,7 +71,10 @@ impl Pipelines {
         let values = constants.iter().filter_map(value).collect();
         let compile = || -> std::result::Result<_, String> {
             let entry = module.specialize(values).map_err(|error| error.to_string())?.entry_point("main");
-            let stage = PipelineShaderStageCreateInfo::new(entry.ok_or("it has no entry point main")?);
+            let stage = PipelineShaderStageCreateInfo {
+                required_subgroup_size: self.subgroup.filter(|_| shader.units),
+                ..PipelineShaderStageCreateInfo::new(entry.ok_or("it has no entry point main")?)
+            };
             let info = ComputePipelineCreateInfo::stage_layout(stage, layout);
             ComputePipeline::new(self.device.clone(), self.cache.clone(), info).map_err(|error| error.to_string())
         };

@@ -105,7 +105,7 @@ impl Vulkan {
             parts.iter().enumerate().map(|(i, part)| (part.block, i == 0)).collect();
         order(stream, &uses);
         let cost = work.flop().saturating_add(work.moved);
-        let slices = slices(groups, cost.div_ceil(self.0.limits.cost));
+        let slices = slices(groups, cost.div_ceil(stream.most()));
         let each = cost / slices.len() as u64;
         for (first, [x, y]) in slices {
             push[first_group] = first as u32;

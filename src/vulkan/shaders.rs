@@ -10,6 +10,8 @@ pub(crate) struct Shader {
     pub bindings: u32,
     /// Whether it can be told that tensors are of F16.
     pub halves: bool,
+    /// Whether it is for a device's matrix units.
+    pub units: bool,
 }
 
 #[cfg(feature = "vulkan")]
@@ -26,10 +28,19 @@ macro_rules! code {
     };
 }
 
+macro_rules! units {
+    () => {
+        false
+    };
+    (units) => {
+        true
+    };
+}
+
 macro_rules! shaders {
-    ($($id:ident = $name:literal, $bindings:literal, $halves:literal;)*) => {
+    ($($id:ident = $name:literal, $bindings:literal, $halves:literal $(, $units:ident)?;)*) => {
         $(pub(crate) static $id: Shader =
-            Shader { name: $name, code: code!($name), bindings: $bindings, halves: $halves };)*
+            Shader { name: $name, code: code!($name), bindings: $bindings, halves: $halves, units: units!($($units)?) };)*
     };
 }
 
@@ -43,6 +54,7 @@ shaders! {
     LAYOUT = "layout", 2, false;
     LINEAR = "linear", 5, true;
     LINEAR_FEW = "linear_few", 5, false;
+    LINEAR_UNITS = "linear_units", 5, true, units;
     MODULATE = "modulate", 3, false;
     NORM = "norm", 4, true;
     NORM_ROPE = "norm_rope", 5, true;

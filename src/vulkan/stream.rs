@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 use vulkano::VulkanObject;
@@ -34,6 +34,11 @@ pub(super) type Push = [u32; PUSH_BYTES as usize / 4];
 const COMMANDS: usize = 256;
 /// Submissions that may be under way: one runs while the next waits and a third is recorded.
 const UNDER_WAY: usize = 2;
+/// A submission that took longer, with those before it, was too much at a time; after a shorter one, there may be more.
+const LONG: Duration = Duration::from_millis(300);
+const SHORT: Duration = Duration::from_millis(30);
+/// How much more there may be: what comes next may be several times as slow for its cost.
+const GROWTH: u64 = 32;
 /// A device that has not finished a submission after this time never will: drivers give up after seconds, and software
 /// needs minutes at most for what is submitted at a time.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -71,6 +76,8 @@ pub(super) struct Launch {
 /// Commands that the device was given.
 struct Submission {
     fence: Fence,
+    cost: u64,
+    since: Instant,
     /// Kept until the fence says that the device is done with them.
     _buffer: CommandBuffer,
     _sets: Vec<RawDescriptorSet>,
@@ -86,8 +93,9 @@ pub(super) struct Stream {
     commands: Vec<Command>,
     /// FLOP and bytes of the commands.
     cost: u64,
-    /// The most that one submission may cost.
+    /// The most that one submission may cost, and the least that this is.
     most: u64,
+    least: u64,
     under_way: VecDeque<Submission>,
     /// Submissions that are done.
     done: u64,
@@ -97,7 +105,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// An empty stream whose submissions cost at most about `most`.
+    /// An empty stream whose submissions cost at most about `most`, or more on a device that is quick.
     pub fn new(device: &Arc<Device>, queue: Arc<Queue>, most: u64) -> Self {
         Self {
             device: device.clone(),
@@ -107,12 +115,18 @@ impl Stream {
             commands: Vec::new(),
             cost: 0,
             most,
+            least: most,
             under_way: VecDeque::new(),
             done: 0,
             // Fresh buffers are at 0: what they hold concerns nobody.
             barrier: 1,
             lost: false,
         }
+    }
+
+    /// The most that one dispatch may cost.
+    pub fn most(&self) -> u64 {
+        self.most
     }
 
     /// Two moments to note on this queue's clock, if it has one.
@@ -157,8 +171,8 @@ impl Stream {
             return Ok(());
         }
         let commands = std::mem::take(&mut self.commands);
-        self.cost = 0;
-        let outcome = self.submit(commands);
+        let cost = std::mem::take(&mut self.cost);
+        let outcome = self.submit(commands, cost);
         self.lost |= outcome.is_err();
         outcome?;
         while self.under_way.len() > UNDER_WAY {
@@ -194,17 +208,28 @@ impl Stream {
             }
             error => driver("compute", error),
         });
+        let (cost, took) = (oldest.cost, oldest.since.elapsed());
         if waited.is_err() {
             self.lost = true;
         } else {
             self.under_way.pop_front();
             self.done += 1;
+            self.adapt(cost, took);
         }
         waited
     }
 
+    /// Has submissions last as long as is worth their overhead, and no longer.
+    fn adapt(&mut self, cost: u64, took: Duration) {
+        if took > LONG {
+            self.most = (self.most / 2).max(self.least);
+        } else if took < SHORT && cost >= self.most / 2 {
+            self.most = (self.most * 2).min(self.least.saturating_mul(GROWTH));
+        }
+    }
+
     /// Records the commands and submits them.
-    fn submit(&mut self, commands: Vec<Command>) -> Result<()> {
+    fn submit(&mut self, commands: Vec<Command>, cost: u64) -> Result<()> {
         let info = CommandBufferBeginInfo { usage: CommandBufferUsage::OneTimeSubmit, ..Default::default() };
         let (allocator, family) = (self.command_buffers.clone(), self.queue.queue_family_index());
         let recording = RecordingCommandBuffer::new(allocator, family, CommandBufferLevel::Primary, info);
@@ -227,7 +252,14 @@ impl Stream {
             unsafe { submit(self.queue.handle(), 1, &info, fence.handle()) }
         });
         outcome.result().map_err(|error| driver("submit", VulkanError::from(error)))?;
-        self.under_way.push_back(Submission { fence, _buffer: buffer, _sets: sets, _commands: commands });
+        self.under_way.push_back(Submission {
+            fence,
+            cost,
+            since: Instant::now(),
+            _buffer: buffer,
+            _sets: sets,
+            _commands: commands,
+        });
         Ok(())
     }
 

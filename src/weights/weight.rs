@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use zoetrope_kernels::Stored;
 
@@ -25,6 +25,8 @@ pub struct Weight {
     bytes: Bytes,
     /// Its copy on a GPU, once an op there has used it; shared by all clones.
     slot: Arc<Slot>,
+    /// Whether F16 holds its numbers, once somebody has asked.
+    fits_f16: Arc<OnceLock<bool>>,
 }
 
 /// Where a tensor came from, for messages.
@@ -37,7 +39,14 @@ impl Weight {
     /// A tensor whose bytes have been checked to be `shape` of `dtype`, or are left out.
     pub(super) fn new(name: String, file: Arc<Path>, dtype: DType, shape: Shape, bytes: Bytes) -> Self {
         debug_assert!([0, shape.numel() * dtype.size()].contains(&bytes.as_slice().len()));
-        Self { origin: Arc::new(Origin { name, file }), dtype, shape, bytes, slot: Arc::default() }
+        Self {
+            origin: Arc::new(Origin { name, file }),
+            dtype,
+            shape,
+            bytes,
+            slot: Arc::default(),
+            fits_f16: Arc::default(),
+        }
     }
 
     /// A tensor of our own from stored bytes: little-endian elements of `dtype`, row-major.
@@ -120,13 +129,31 @@ impl Weight {
         let row = self.bytes().len() / dims[0].max(1);
         dims[0] = range.len();
         let bytes = self.bytes.narrow(range.start * row..range.end * row);
-        Self { shape: Shape::new(&dims), bytes, slot: Arc::default(), ..self.clone() }
+        Self { shape: Shape::new(&dims), bytes, slot: Arc::default(), fits_f16: Arc::default(), ..self.clone() }
     }
 
     /// Where its copy on a GPU is kept.
     #[cfg_attr(not(feature = "vulkan"), expect(dead_code, reason = "nothing is copied"))]
     pub(crate) fn slot(&self) -> &Arc<Slot> {
         &self.slot
+    }
+
+    /// Whether F16 holds all its numbers, though it may round them; reads them when it is first asked.
+    pub(crate) fn fits_f16(&self) -> bool {
+        // As bits, numbers without a sign are in their order.
+        let below = |bytes: &[u8], most: f32| match self.dtype {
+            DType::F16 => true,
+            DType::BF16 => {
+                let most = half::bf16::from_f32(most).to_bits();
+                bytes.as_chunks().0.iter().map(|&two| u16::from_le_bytes(two) & 0x7fff).fold(0, u16::max) < most
+            }
+            DType::F32 => {
+                let numbers = bytes.as_chunks().0.iter().map(|&four| u32::from_le_bytes(four) & 0x7fff_ffff);
+                numbers.fold(0, u32::max) < most.to_bits()
+            }
+        };
+        // What is less than this is not rounded up to infinity.
+        *self.fits_f16.get_or_init(|| below(self.bytes(), 65520.0))
     }
 
     /// The stored numbers, for kernels.

@@ -29,8 +29,8 @@ pub fn open(choice: &DeviceChoice, place: &Place, report: &Report) -> Result<Dev
         exact_conv: place.exact_conv,
         precision: place.precision.unwrap_or_else(|| gpu.map_or(Precision::Full, GpuInfo::usual_precision)),
         pipeline_cache: saved::pipelines(),
-        tuning: None,
         cancel: place.cancel.clone(),
+        ..DeviceOptions::default()
     };
     let Chosen { device, instead } = choice.open(&mut options)?;
     match instead {
