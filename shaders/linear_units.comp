@@ -6,15 +6,15 @@
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
 
-// linear and linear_add by matrix units: x is of 16-bit floats, and w is made so, which it must bear. See include/units.glsl.
+// linear and linear_add by matrix units, of x and w of 16-bit floats. See include/units.glsl.
 //
 // Bindings, push constants: those of linear.comp
 // Specialization: 0 local_size_x = (BM / TM) (BN / TN) invocations of a subgroup; 1 BM; 2 BN; 3 TM; 4 TN (of a subgroup,
-//     multiples of a unit's); 5 WEIGHT; 7 to 10, 12: those of linear.comp; 20 UNIT_M; 21 UNIT_N; 22 UNIT_K; 23 BK (a
+//     multiples of a unit's); 7 to 10, 12: those of linear.comp; 20 UNIT_M; 21 UNIT_N; 22 UNIT_K; 23 BK (a
 //     multiple of UNIT_K and eight)
 // k, x_offset and w_offset are multiples of eight
 // Dispatch: ceil(rows / BM) ceil(n / BN) groups
-// Shared memory: (BM + BN) (2 BK + 16) + 4 UNIT_M UNIT_N (BM / TM) (BN / TN) bytes
+// Shared memory: max((BM + BN) (2 BK + 16), 4 UNIT_M (TN + 4) (BM / TM) (BN / TN)) bytes
 
 #include "include/group.glsl"
 #include "include/math.glsl"
@@ -23,20 +23,17 @@ layout(constant_id = 1) const uint BM = 128;
 layout(constant_id = 2) const uint BN = 128;
 layout(constant_id = 3) const uint TM = 64;
 layout(constant_id = 4) const uint TN = 64;
-layout(constant_id = 5) const uint WEIGHT = 0;
 layout(constant_id = 7) const bool BIAS = false;
 layout(constant_id = 8) const uint ACTIVATION = 0;
 layout(constant_id = 9) const bool RESIDUAL = false;
 layout(constant_id = 10) const bool GATE = false;
 layout(constant_id = 12) const bool OUT_HALVES = false;
 
-#define WEIGHT_BINDING 2
-#define WEIGHT_ALIGNED true
-#include "include/weight.glsl"
 #include "include/units.glsl"
 #include "include/result.glsl"
 
 layout(std430, binding = 1) readonly buffer X { uvec4 x[]; };
+layout(std430, binding = 2) readonly buffer W { uvec4 w[]; };
 layout(std430, binding = 3) readonly buffer Bias { float bias[]; };
 layout(std430, binding = 4) readonly buffer Gate { float gate[]; };
 
@@ -46,15 +43,22 @@ layout(push_constant) uniform Push {
 };
 
 uvec2 start;
+uint first_term;
+
+void begin(uint step) {
+    first_term = step * BK;
+}
 
 uvec4 left8(uint row, uint term) {
     row += start.x;
+    term += first_term;
     return row < rows && term < k ? x[(x_offset + row * k + term) >> 3] : uvec4(0);
 }
 
 uvec4 right8(uint row, uint term) {
     row += start.y;
-    return row < n && term < k ? weight8(w_offset + row * k + term) : uvec4(0);
+    term += first_term;
+    return row < n && term < k ? w[(w_offset + row * k + term) >> 3] : uvec4(0);
 }
 
 void finish(uint row, uint column, vec2 value) {

@@ -198,14 +198,6 @@ impl Device {
         Vulkan::list()
     }
 
-    /// The GPU of this [index](GpuInfo::index); opening one twice gives two devices that know nothing of each other.
-    ///
-    /// # Errors
-    /// [`Error::Device`] if there is no such GPU or it cannot be used.
-    pub fn vulkan(index: usize, options: DeviceOptions) -> Result<Self> {
-        Vulkan::open(index, options).map(Self::Vulkan)
-    }
-
     /// A device like this one that runs no kernel and has no memory, but counts both: its tensors hold no numbers, and
     /// its pool and its work end with the figures that a fresh device would have.
     pub(crate) fn counting(&self) -> Self {

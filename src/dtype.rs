@@ -21,6 +21,15 @@ impl DType {
             Self::F16 | Self::BF16 => 2,
         }
     }
+
+    /// What the shaders call it.
+    pub(crate) fn constant(self) -> u32 {
+        match self {
+            Self::F32 => 0,
+            Self::F16 => 1,
+            Self::BF16 => 2,
+        }
+    }
 }
 
 impl fmt::Display for DType {

@@ -19,6 +19,8 @@ pub enum Class {
     Attention(Size),
     /// [`linear`](crate::ops::linear) by matrix units: rows up to 1024 or more.
     LinearUnits(Size),
+    /// [`conv3d`](crate::ops::conv3d) by matrix units: output channels up to 32 or more.
+    Conv3dUnits(Size),
 }
 
 /// Which part of its range a size is in.
@@ -50,6 +52,7 @@ pub struct Cut {
 const SMALL_ROWS: usize = 256;
 const SMALL_COLUMNS: usize = 48;
 const SMALL_UNIT_ROWS: usize = 1024;
+const SMALL_UNIT_CHANNELS: usize = 32;
 /// Terms that matrix units are given at a time.
 pub(crate) const UNIT_TERMS: usize = 32;
 /// Keys that a workgroup of attention takes at a time.
@@ -58,8 +61,8 @@ pub(crate) const KEYS: usize = 32;
 const INVOCATIONS: usize = 256;
 /// Subgroups of a workgroup at most.
 pub(crate) const SUBGROUPS: usize = 8;
-/// Results of the largest matrix that units make.
-const UNIT: usize = 256;
+/// Rows, columns and terms of the largest matrix that units take.
+pub(crate) const UNIT_SIDE: usize = 16;
 
 impl Class {
     /// All of them.
@@ -67,7 +70,7 @@ impl Class {
         const BOTH: [Size; 2] = [Size::Small, Size::Large];
         let pairs = || BOTH.into_iter().flat_map(|rows| BOTH.map(|columns| [rows, columns]));
         let plain = pairs().map(Self::Linear).chain(pairs().map(Self::Conv3d)).chain(BOTH.map(Self::Attention));
-        plain.chain(BOTH.map(Self::LinearUnits))
+        plain.chain(BOTH.map(Self::LinearUnits)).chain(BOTH.map(Self::Conv3dUnits))
     }
 
     /// That of a layer.
@@ -85,6 +88,11 @@ impl Class {
         Self::LinearUnits(Size::of(rows, SMALL_UNIT_ROWS))
     }
 
+    /// That of a convolution that matrix units do.
+    pub fn conv3d_units(channels: usize) -> Self {
+        Self::Conv3dUnits(Size::of(channels, SMALL_UNIT_CHANNELS))
+    }
+
     /// That of attention.
     pub fn attention(head_dim: usize) -> Self {
         Self::Attention(Size::of(head_dim, 4 * KEYS))
@@ -99,6 +107,8 @@ impl Class {
             Self::Attention(Size::Large) => Cut { group: [64, 16], own: [2, 4] },
             Self::LinearUnits(Size::Small) => Cut { group: [64, 64], own: [32, 32] },
             Self::LinearUnits(Size::Large) => Cut { group: [128, 128], own: [64, 64] },
+            Self::Conv3dUnits(Size::Small) => Cut { group: [128, 32], own: [32, 32] },
+            Self::Conv3dUnits(Size::Large) => Cut { group: [128, 64], own: [64, 32] },
         }
     }
 
@@ -108,7 +118,7 @@ impl Class {
         let Cut { own, .. } = self.usual();
         let (smaller, own) = match self {
             Self::Attention(_) => (&SMALLER[..], own),
-            Self::LinearUnits(_) => (&[[64, 64]][..], [32, 32]),
+            Self::LinearUnits(_) | Self::Conv3dUnits(_) => (&[[64, 64], [64, 32], [32, 32]][..], [32, 32]),
             Self::Linear(_) | Self::Conv3d(_) => (&[][..], own),
         };
         std::iter::once(self.usual()).chain(smaller.iter().map(move |&group| Cut { group, own }))
@@ -132,6 +142,7 @@ impl Class {
             Self::LinearUnits(size) => {
                 (pick(size, [32, 64, 128], [64, 128, 256]), pick(size, [32, 64, 128], [64, 128, 256]))
             }
+            Self::Conv3dUnits(size) => ([64, 128, 256], pick(size, [32, 64, 128], [32, 64, 128])),
         };
         let owns = if self.is_for_units() {
             [[32, 32], [32, 64], [64, 32], [64, 64]]
@@ -158,7 +169,7 @@ impl Class {
                 whole(columns, own_columns) && own_columns.is_multiple_of(2) && own_rows * own_columns <= 64
             }
             Self::Attention(_) => own_rows <= 8 && own_columns == 4 && [4, 8, 16, 32].contains(&columns),
-            Self::LinearUnits(_) => {
+            Self::LinearUnits(_) | Self::Conv3dUnits(_) => {
                 whole(columns, own_columns) && [own_rows, own_columns].iter().all(|own| own % 16 == 0)
             }
         };
@@ -168,7 +179,7 @@ impl Class {
 
     /// Whether the sizes are for matrix units.
     pub fn is_for_units(self) -> bool {
-        matches!(self, Self::LinearUnits(_))
+        matches!(self, Self::LinearUnits(_) | Self::Conv3dUnits(_))
     }
 
     /// Invocations of a workgroup, or subgroups where matrix units work.
@@ -182,7 +193,11 @@ impl Class {
         let Cut { group: [rows, columns], .. } = cut;
         match self {
             Self::Linear(_) | Self::Conv3d(_) => 80 * (rows + columns),
-            Self::LinearUnits(_) => (2 * UNIT_TERMS + 16) * (rows + columns) + 4 * UNIT * self.parts(cut),
+            Self::LinearUnits(_) | Self::Conv3dUnits(_) => {
+                let strips = 4 * UNIT_SIDE * (cut.own[1] + 4) * self.parts(cut);
+                let places = if let Self::Conv3dUnits(_) = self { 12 * rows } else { 0 };
+                ((2 * UNIT_TERMS + 16) * (rows + columns)).max(strips) + places
+            }
             Self::Attention(_) => rows * (4 * KEYS + 16) + (80 * (rows + KEYS)).max(4 * columns * KEYS * vectors),
         }
     }
@@ -198,6 +213,7 @@ impl fmt::Display for Class {
             Self::Conv3d(sizes) => write!(f, "conv3d {} {}", rows(sizes[0]), columns(sizes[1])),
             Self::Attention(size) => write!(f, "attention {}", columns(size)),
             Self::LinearUnits(size) => write!(f, "linear by units {}", rows(size)),
+            Self::Conv3dUnits(size) => write!(f, "conv3d by units {}", columns(size)),
         }
     }
 }
@@ -288,7 +304,7 @@ mod tests {
             assert!(cuts.len() > 3 && cuts.iter().all(|cut| class.takes(*cut)), "{class}");
             tuning.with(class, cuts[cuts.len() - 1])
         });
-        assert_eq!(Class::all().count(), 12);
+        assert_eq!(Class::all().count(), 14);
         let text = tuning.to_text();
         assert_eq!(Tuning::from_text(&text), Some(tuning));
         let no = |from: &str, to: &str| assert_eq!(Tuning::from_text(&text.replacen(from, to, 1)), None, "{from}");

@@ -7,6 +7,7 @@
 // time, to who knows their row and column.
 //
 // Who includes this defines the constants BM, BN, TM and TN, and
+//     `void begin(uint step)`: what comes is about the tiles of this step;
 //     `uvec4 left8(uint row, uint term)`, `uvec4 right8(uint row, uint term)`: eight terms of a row of a tile, packed;
 //     `void finish(uint row, uint column, vec2 value)`: takes a result of the tile and its right neighbour.
 
@@ -22,14 +23,18 @@ const uint ACROSS = BN / TN;
 const uint SUBGROUPS = BM / TM * ACROSS;
 const uint DOWN_UNITS = TM / UNIT_M;
 const uint ACROSS_UNITS = TN / UNIT_N;
-const uint UNIT = UNIT_M * UNIT_N;
 const uint LEFT_EACH = (BM * EIGHTS + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
 const uint RIGHT_EACH = (BN * EIGHTS + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
 
-// The left tile, then the right one.
-shared uvec4 tiles_memory[(BM + BN) * PITCH];
-shared float unit_results[SUBGROUPS * UNIT];
+// The left tile, then the right one; in the end a row of matrices of each subgroup.
+const uint TILES = (BM + BN) * PITCH;
+// A row of a subgroup's matrices, with padding.
+const uint STRIP_PITCH = TN / 4 + 1;
+const uint STRIP = UNIT_M * STRIP_PITCH;
+const uint STRIPS = SUBGROUPS * STRIP;
+shared uvec4 tiles_memory[TILES > STRIPS ? TILES : STRIPS];
 
+void begin(uint step);
 uvec4 left8(uint row, uint term);
 uvec4 right8(uint row, uint term);
 void finish(uint row, uint column, vec2 value);
@@ -37,18 +42,19 @@ void finish(uint row, uint column, vec2 value);
 uvec4 next_left[LEFT_EACH];
 uvec4 next_right[RIGHT_EACH];
 
-// Reads the terms of both tiles from `first` on into registers.
-void fetch_tiles(uint first) {
+// Reads the terms of both tiles of a step into registers.
+void fetch_tiles(uint step) {
+    begin(step);
     [[unroll]] for (uint j = 0; j < LEFT_EACH; j++) {
         uint i = gl_LocalInvocationID.x + j * gl_WorkGroupSize.x;
         if (i < BM * EIGHTS) {
-            next_left[j] = left8(i / EIGHTS, first + i % EIGHTS * 8);
+            next_left[j] = left8(i / EIGHTS, i % EIGHTS * 8);
         }
     }
     [[unroll]] for (uint j = 0; j < RIGHT_EACH; j++) {
         uint i = gl_LocalInvocationID.x + j * gl_WorkGroupSize.x;
         if (i < BN * EIGHTS) {
-            next_right[j] = right8(i / EIGHTS, first + i % EIGHTS * 8);
+            next_right[j] = right8(i / EIGHTS, i % EIGHTS * 8);
         }
     }
 }
@@ -71,7 +77,7 @@ void stage_tiles() {
     barrier();
 }
 
-// Sums up the products of `steps` tiles of terms and hands out the results. All invocations of the workgroup call it.
+// Sums up the products of the tiles of `steps` steps and hands out the results. All invocations of the workgroup call it.
 void multiply_units(uint steps) {
     uint top = gl_SubgroupID / ACROSS * TM;
     uint left = gl_SubgroupID % ACROSS * TN;
@@ -79,11 +85,13 @@ void multiply_units(uint steps) {
     [[unroll]] for (uint i = 0; i < DOWN_UNITS * ACROSS_UNITS; i++) {
         sums[i] = coopmat<float, gl_ScopeSubgroup, UNIT_M, UNIT_N, gl_MatrixUseAccumulator>(0.0);
     }
-    fetch_tiles(0);
+    if (steps > 0) {
+        fetch_tiles(0);
+    }
     for (uint step = 0; step < steps; step++) {
         stage_tiles();
         if (step + 1 < steps) {
-            fetch_tiles((step + 1) * BK);
+            fetch_tiles(step + 1);
         }
         [[unroll]] for (uint term = 0; term < BK; term += UNIT_K) {
             coopmat<float16_t, gl_ScopeSubgroup, UNIT_M, UNIT_K, gl_MatrixUseA> rows[DOWN_UNITS];
@@ -102,16 +110,28 @@ void multiply_units(uint steps) {
             }
         }
     }
-    uint own = gl_SubgroupID * UNIT;
-    [[unroll]] for (uint i = 0; i < DOWN_UNITS; i++) {
-        [[unroll]] for (uint j = 0; j < ACROSS_UNITS; j++) {
-            coopMatStore(sums[i * ACROSS_UNITS + j], unit_results, own, UNIT_N, gl_CooperativeMatrixLayoutRowMajor);
-            subgroupBarrier();
-            for (uint e = 2 * gl_SubgroupInvocationID; e < UNIT; e += 2 * gl_SubgroupSize) {
-                vec2 value = vec2(unit_results[own + e], unit_results[own + e + 1]);
-                finish(top + i * UNIT_M + e / UNIT_N, left + j * UNIT_N + e % UNIT_N, value);
+    // The tiles' memory is free now: every subgroup puts one row of its matrices there at a time.
+    uint own = gl_SubgroupID * STRIP;
+    barrier();
+    // Not unrolled, as what is done with a result is long; but matrices stay in registers only where their numbers are constants.
+    for (uint i = 0; i < DOWN_UNITS; i++) {
+        [[unroll]] for (uint row = 0; row < DOWN_UNITS; row++) {
+            if (row == i) {
+                [[unroll]] for (uint j = 0; j < ACROSS_UNITS; j++) {
+                    uint of = row * ACROSS_UNITS + j;
+                    uint at = own + j * UNIT_N / 4;
+                    coopMatStore(sums[of], tiles_memory, at, STRIP_PITCH, gl_CooperativeMatrixLayoutRowMajor);
+                }
             }
-            subgroupBarrier();
         }
+        subgroupBarrier();
+        for (uint e = gl_SubgroupInvocationID; e < UNIT_M * TN / 4; e += gl_SubgroupSize) {
+            vec4 four = uintBitsToFloat(tiles_memory[own + e / (TN / 4) * STRIP_PITCH + e % (TN / 4)]);
+            uint row = top + i * UNIT_M + e / (TN / 4);
+            uint column = left + e % (TN / 4) * 4;
+            finish(row, column, four.xy);
+            finish(row, column + 2, four.zw);
+        }
+        subgroupBarrier();
     }
 }

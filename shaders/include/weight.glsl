@@ -43,20 +43,3 @@ vec4 weight4(uint e, uint count) {
     }
     return four;
 }
-
-// Elements `e` to `e + 7` as 16-bit floats, two to a word; `e` is a multiple of eight.
-uvec4 weight8(uint e) {
-    if (WEIGHT == WEIGHT_F16) {
-        return weight_quads[e >> 3];
-    }
-    if (WEIGHT == WEIGHT_F32) {
-        vec4 low = uintBitsToFloat(weight_quads[e >> 2]);
-        vec4 high = uintBitsToFloat(weight_quads[(e >> 2) + 1]);
-        return uvec4(packHalf2x16(low.xy), packHalf2x16(low.zw), packHalf2x16(high.xy), packHalf2x16(high.zw));
-    }
-    uvec4 words = weight_quads[e >> 3];
-    [[unroll]] for (uint i = 0; i < 4; i++) {
-        words[i] = packHalf2x16(widened(words[i]));
-    }
-    return words;
-}

@@ -2,12 +2,12 @@ use std::ops::Range;
 
 use zoetrope_kernels as kernels;
 
-use super::{check, check_place, finished};
+use super::{check, check_place, finished, with_units};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::{Keep, Tensor};
-use crate::tuning::{Class, Cut, KEYS};
-use crate::vulkan::{self, Dispatch, Vulkan};
+use crate::tuning::{Class, Cut, KEYS, SUBGROUPS, UNIT_SIDE};
+use crate::vulkan::{self, Dispatch, Units, Vulkan};
 use crate::work::Work;
 
 /// What is added to the scaled scores before the softmax.
@@ -130,6 +130,22 @@ pub fn attention_as(q: &Tensor, branches: &[KeyValue], heads: usize, scale: f32,
     finished(out)
 }
 
+/// The widest heads whose queries and results fit into the registers of a subgroup with matrix units.
+const WIDEST: usize = 128;
+
+/// Matrix units for heads of these operands, if they take them, and how many queries a workgroup then has.
+fn units_for(vulkan: &Vulkan, head_dim: usize, operands: [&Tensor; 3]) -> Result<Option<(Units, usize)>> {
+    let mut fits = head_dim <= WIDEST && head_dim.is_multiple_of(8);
+    for operand in operands {
+        fits &= operand.is_half() && operand.on(vulkan)?.1.is_multiple_of(8);
+    }
+    let Some(units) = vulkan.units().filter(|_| fits) else { return Ok(None) };
+    let rows_of_unit = units.shape[0] as usize;
+    let shared = |rows: usize| 4 * KEYS * (head_dim.next_multiple_of(UNIT_SIDE) + 8) + 4 * rows * (KEYS + 8);
+    let takes = |rows: &usize| rows / rows_of_unit <= SUBGROUPS && shared(*rows) <= vulkan.shared();
+    Ok([128, 64, 32].into_iter().find(takes).map(|rows| (units, rows)))
+}
+
 /// Has the shader run on one branch.
 fn run(
     vulkan: &Vulkan,
@@ -143,10 +159,7 @@ fn run(
 ) -> Result<()> {
     let width = q.shape().last();
     let head_dim = width / heads;
-    let vectors = head_dim.div_ceil(KEYS);
-    let class = Class::attention(head_dim);
-    let cut = vulkan.cut(class, vectors);
-    let Cut { group: [rows, slice], own: [own, _] } = cut;
+    let units = units_for(vulkan, head_dim, [q, key, value])?;
     // A bias for each query counts all of them, and comes with few.
     let most = match bias {
         AttentionBias::PerHead(_) => queries,
@@ -162,11 +175,24 @@ fn run(
             AttentionBias::PerHead(bias) => (2, Some(bias)),
         };
         let halves = [q, key, value, &*out].map(|tensor| u32::from(tensor.is_half()));
-        let run = Dispatch::new(&vulkan::ATTENTION, &mut *out).rows(&all).read_rows(q, &all);
+        let shader = if units.is_some() { &vulkan::ATTENTION_UNITS } else { &vulkan::ATTENTION };
+        let run = Dispatch::new(shader, &mut *out).rows(&all).read_rows(q, &all);
         let run = run.read_rows(key, &(0..*length)).read_rows(value, &(0..*length)).maybe(bias);
         let run = run.sizes(&[heads, head_dim, part.len(), *length, width, width, width]).scalars(&[scale]);
-        let run = run.constant(0, class.parts(cut) as u32).constant(1, rows as u32).constant(2, KEYS as u32);
-        let run = run.constant(3, own as u32).constant(4, vectors as u32).constant(5, slice as u32);
+        let (run, rows) = match units {
+            Some((units, rows)) => {
+                let local = rows as u32 / units.shape[0] * units.subgroup;
+                let run = run.constant(0, local).constant(1, rows as u32).constant(2, KEYS as u32);
+                (with_units(units, run.constant(4, head_dim.next_multiple_of(UNIT_SIDE) as u32)), rows)
+            }
+            None => {
+                let (class, vectors) = (Class::attention(head_dim), head_dim.div_ceil(KEYS));
+                let cut = vulkan.cut(class, vectors);
+                let Cut { group: [rows, slice], own: [own, _] } = cut;
+                let run = run.constant(0, class.parts(cut) as u32).constant(1, rows as u32).constant(2, KEYS as u32);
+                (run.constant(3, own as u32).constant(4, vectors as u32).constant(5, slice as u32), rows)
+            }
+        };
         let run = run.constant(6, kind).constant(7, aligned.into()).groups(heads * part.len().div_ceil(rows));
         let run = (8..).zip(halves).fold(run, |run, (id, halves)| run.constant(id, halves));
         let product =

@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use zoetrope_kernels::{self as kernels, Onto};
 
-use super::{check, check_place, cut, finished, four, weight_constant};
+use super::{check, check_place, cut, finished, four, with_units};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -231,20 +231,29 @@ impl Run<'_> {
         let start = |tensor: &Tensor| tensor.on(vulkan).map(|(_, start)| start);
         let starts = [start(x.0)? + x.1.start, tail.map_or(Ok(0), start)?];
         let aligned = c.is_multiple_of(4) && starts.iter().all(|start| start.is_multiple_of(4));
-        // Of the weight as it is stored; of a kernel of one tap the channels lie side by side.
+        // Of a kernel of one tap the channels lie side by side however it is kept.
         let taps: usize = w.shape().dims()[2..].iter().product();
-        let (tap_stride, packed) = if taps == 1 { (c, c.is_multiple_of(4)) } else { (1, false) };
+        let kept = vulkan.kept(w);
+        let [row, channel_stride, tap_stride] =
+            if kept.for_units || taps == 1 { [c * taps, 1, c] } else { [c * taps, taps, 1] };
+        let packed = channel_stride == 1 && c.is_multiple_of(4);
         let halves = [Some(x.0), tail];
         let halves = halves.map(|tensor| tensor.is_some_and(Tensor::is_half));
-        let run = Dispatch::new(&vulkan::CONV3D, out).within(written).bind(Bound::Tensor(x.0, x.1)).maybe(tail);
-        let run = run.weight(w, tap..w.shape().numel()).maybe(bias);
+        let eights = c.is_multiple_of(8) && starts.iter().all(|start| start.is_multiple_of(8));
+        let fits = kept.for_units && eights && halves[0] && halves[1] == tail.is_some();
+        let units = vulkan.units().filter(|_| fits);
+        let shader = if units.is_some() { &vulkan::CONV3D_UNITS } else { &vulkan::CONV3D };
+        let run = Dispatch::new(shader, out).within(written).bind(Bound::Tensor(x.0, x.1)).maybe(tail);
+        let run = run.weight(w, tap * tap_stride..w.shape().numel()).maybe(bias);
         let run = run.sizes(&[frames, height, width, c, n]).sizes(&output).sizes(&shape.kernel).sizes(&shape.stride);
         let run = run.sizes(&[shape.tail_frames, shape.pad_front, shape.pad[0], shape.pad[2]]);
-        let run = run.sizes(&[c * taps, taps, tap_stride]);
+        let run = run.sizes(&[row, channel_stride, tap_stride]);
         let pixels: usize = output.iter().product();
-        let run = cut(vulkan, Class::conv3d(pixels, n), run, pixels, n)
-            .constant(5, weight_constant(w.dtype()))
-            .constant(6, aligned.into());
+        let run = match units {
+            Some(units) => with_units(units, cut(vulkan, Class::conv3d_units(n), run, pixels, n)),
+            None => cut(vulkan, Class::conv3d(pixels, n), run, pixels, n),
+        };
+        let run = run.constant(5, kept.dtype.constant()).constant(6, aligned.into());
         let run = run.constant(7, bias.is_some().into()).constant(8, packed.into());
         let run = run.constant(9, (onto == Onto::Output).into());
         let run = run.constant(10, halves[0].into()).constant(11, halves[1].into());

@@ -1,11 +1,11 @@
 use zoetrope_kernels::{self as kernels, Activation};
 
 use super::activation::activation_constant;
-use super::{LOCAL, check, check_place, check_row_vector, cut, finished, weight_constant};
+use super::{LOCAL, check, check_place, check_row_vector, cut, finished, with_units};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::{Keep, Tensor};
-use crate::tuning::{Class, UNIT_TERMS};
+use crate::tuning::Class;
 use crate::vulkan::{self, Dispatch, Units, Vulkan};
 use crate::weights::Weight;
 use crate::work::Work;
@@ -97,8 +97,8 @@ const FEW: usize = 4;
 
 /// Matrix units for a product with rows of `x` from its element `start` on, if they take it.
 fn units_for(vulkan: &Vulkan, x: &Tensor, start: usize, w: &Weight, rows: usize) -> Option<Units> {
-    let fits = x.is_half() && rows > FEW && w.shape().last().is_multiple_of(8) && start.is_multiple_of(8);
-    vulkan.units().filter(|_| fits && w.fits_f16())
+    let fits = x.is_half() && rows > FEW && start.is_multiple_of(8);
+    vulkan.units().filter(|_| fits && vulkan.kept(w).for_units)
 }
 
 /// Has a shader run; with `residual`, the first row that is added to and a gate, on top of `out`.
@@ -138,11 +138,11 @@ fn run(
             run.constant(0, LOCAL as u32).constant(1, rows.len() as u32).groups(columns.len().div_ceil(4))
         } else if let Some(units) = units {
             let run = cut(vulkan, Class::linear_units(rows.len()), run, rows.len(), columns.len());
-            (20..).zip(units.shape).fold(run, |run, (id, side)| run.constant(id, side)).constant(23, UNIT_TERMS as u32)
+            with_units(units, run)
         } else {
             cut(vulkan, Class::linear(rows.len(), columns.len()), run, rows.len(), columns.len())
         };
-        let run = run.constant(5, weight_constant(w.dtype())).constant(6, aligned.into());
+        let run = run.constant(5, vulkan.kept(w).dtype.constant()).constant(6, aligned.into());
         let run = run.constant(7, bias.is_some().into()).constant(8, activation_constant(activation));
         let run = run.constant(9, residual.is_some().into()).constant(10, gate.is_some().into());
         let run = run.constant(11, halves[0].into()).constant(12, halves[1].into());

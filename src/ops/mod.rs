@@ -21,6 +21,7 @@ mod norm;
 mod patch;
 mod probe;
 mod rope;
+mod trial;
 mod upsample;
 
 pub use crate::tensor::Keep;
@@ -40,13 +41,13 @@ pub use upsample::upsample_nearest;
 pub use zoetrope_kernels::Activation;
 
 pub(crate) use probe::multiply_add;
+pub(crate) use trial::units_are_right;
 
-use crate::dtype::DType;
 use crate::error::{DeviceFault, Error, Result};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
-use crate::tuning::{Class, Cut};
-use crate::vulkan::{Dispatch, Vulkan};
+use crate::tuning::{Class, Cut, UNIT_TERMS};
+use crate::vulkan::{Dispatch, Units, Vulkan};
 
 /// An [`Error::Shape`] unless `fits`.
 fn check(fits: bool, op: &'static str, left: Shape, right: impl Into<Shape>, why: &'static str) -> Result<()> {
@@ -89,13 +90,10 @@ fn cut<'a>(vulkan: &Vulkan, class: Class, run: Dispatch<'a>, rows: usize, column
     run.groups(rows.div_ceil(group[0]) * columns.div_ceil(group[1]))
 }
 
-/// What the shaders call a storage type.
-fn weight_constant(dtype: DType) -> u32 {
-    match dtype {
-        DType::F32 => 0,
-        DType::F16 => 1,
-        DType::BF16 => 2,
-    }
+/// Tells a shader of the units that it uses.
+fn with_units(units: Units, run: Dispatch) -> Dispatch {
+    let run = (20..).zip(units.shape).fold(run, |run, (id, side)| run.constant(id, side));
+    run.constant(23, UNIT_TERMS as u32)
 }
 
 /// An op's result, unless somebody asked to stop: then the kernel returned early and not all of it is written.

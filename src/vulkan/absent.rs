@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::{Dispatch, GpuInfo, Units};
+use super::{Dispatch, GpuInfo, Kept, Units};
 use crate::device::{Cancel, Common, DeviceOptions, Precision};
 use crate::error::{DeviceFault, Error, Result};
 use crate::pool::PoolStats;
@@ -50,6 +50,11 @@ impl Vulkan {
         match self.0 {}
     }
 
+    /// Rows, columns and terms of the products that matrix units do for it, if any do.
+    pub fn matrices(&self) -> Option<[u32; 3]> {
+        match self.0 {}
+    }
+
     /// What it is.
     pub fn info(&self) -> &GpuInfo {
         match self.0 {}
@@ -68,6 +73,14 @@ impl Vulkan {
     }
 
     pub(crate) fn precision(&self) -> Precision {
+        match self.0 {}
+    }
+
+    pub(crate) fn shared(&self) -> usize {
+        match self.0 {}
+    }
+
+    pub(crate) fn kept(&self, _: &Weight) -> Kept {
         match self.0 {}
     }
 

@@ -1,6 +1,7 @@
 use std::ops::Range;
 
 use super::Shader;
+use crate::dtype::DType;
 use crate::tensor::Tensor;
 use crate::weights::Weight;
 
@@ -9,10 +10,18 @@ use crate::weights::Weight;
 pub(crate) enum Bound<'a> {
     /// Some elements of a tensor.
     Tensor(&'a Tensor, Range<usize>),
-    /// Some elements of a weight in its stored type; it is uploaded if it is not on the device yet.
+    /// Some elements of a weight as it is kept there; it is uploaded if it is not on the device yet.
     Weight(&'a Weight, Range<usize>),
     /// An optional input that is not there: the shader does not read it.
     Nothing,
+}
+
+/// How a weight lies on a GPU: as it is stored, or as matrix units read it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    pub dtype: DType,
+    /// Whether shaders for matrix units take it: of F16, and the taps of a kernel outside its channels.
+    pub for_units: bool,
 }
 
 /// One run of a shader: what it writes, reads and is told.

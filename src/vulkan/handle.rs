@@ -131,6 +131,11 @@ impl Vulkan {
         &self.0.tuning
     }
 
+    /// Rows, columns and terms of the products that matrix units do for it, if any do.
+    pub fn matrices(&self) -> Option<[u32; 3]> {
+        self.0.units.map(|units| units.shape)
+    }
+
     /// What it is.
     pub fn info(&self) -> &GpuInfo {
         &self.0.info
@@ -151,6 +156,11 @@ impl Vulkan {
 
     pub(crate) fn precision(&self) -> Precision {
         self.0.precision
+    }
+
+    /// Bytes of memory that a workgroup shares at most.
+    pub(crate) fn shared(&self) -> usize {
+        self.0.limits.shared
     }
 
     /// The matrix units that shaders may use.
@@ -205,6 +215,10 @@ impl Vulkan {
     /// Sizes of parts for a class, and bytes that a workgroup shares of them: of attention with heads of so many vectors.
     pub(crate) fn cut(&self, class: Class, vectors: usize) -> Cut {
         let fits = |cut: &Cut| class.shared_bytes(*cut, vectors) <= self.0.limits.shared;
+        // Software drivers take minutes to compile what is larger.
+        if class.is_for_units() && self.0.info.kind == GpuKind::Software {
+            return Cut { group: [32, 32], own: [16, 16] };
+        }
         let cuts = std::iter::once(self.0.tuning.cut(class)).chain(class.ever_smaller());
         cuts.clone().find(fits).or(cuts.last()).unwrap_or(class.usual())
     }

@@ -1,13 +1,13 @@
 //! Which products of small matrices a device does in units of its own.
 
 use ash::vk;
-use vulkano::device::physical::PhysicalDevice;
+use vulkano::device::physical::{PhysicalDevice, SubgroupFeatures};
 use vulkano::device::{DeviceExtensions, DeviceFeatures};
 use vulkano::shader::ShaderStages;
 use vulkano::{Version, VulkanObject};
 
 use super::Units;
-use crate::tuning::SUBGROUPS;
+use crate::tuning::{KEYS, SUBGROUPS};
 
 /// Rows, columns and terms of the products of F16 with sums of F32 that a subgroup does together.
 pub(super) fn shapes(device: &PhysicalDevice) -> Vec<[u32; 3]> {
@@ -49,11 +49,14 @@ impl Units {
         let whole = device.api_version() >= Version::V1_3
             && has.contains(&FEATURES)
             && properties.required_subgroup_size_stages?.intersects(ShaderStages::COMPUTE)
+            && properties.subgroup_supported_operations?.contains(SubgroupFeatures::VOTE | SubgroupFeatures::SHUFFLE)
             && (properties.min_subgroup_size?..=properties.max_subgroup_size?).contains(&subgroup)
             && properties.max_compute_workgroup_subgroups? >= SUBGROUPS as u32
             && properties.max_compute_work_group_invocations >= SUBGROUPS as u32 * subgroup;
         let shapes = shapes(device);
-        let fits = |shape: &&[u32; 3]| shape.iter().all(|side| [8, 16].contains(side));
+        // In attention, neighbouring invocations share a row of a matrix, and have at least eight of its numbers each.
+        let shared = |rows: u32| subgroup.is_multiple_of(rows) && subgroup / rows <= KEYS as u32 / 8;
+        let fits = |shape: &&[u32; 3]| shape.iter().all(|side| [8, 16].contains(side)) && shared(shape[0]);
         // The largest: most work for what is read.
         let shape = *shapes.iter().filter(|_| whole).filter(fits).max_by_key(|shape| shape.iter().product::<u32>())?;
         Some(Self { shape, subgroup })

@@ -42,7 +42,7 @@ mod absent;
 pub use absent::Vulkan;
 #[cfg(not(feature = "vulkan"))]
 pub(crate) use absent::{Block, Slot};
-pub(crate) use dispatch::{Bound, Dispatch};
+pub(crate) use dispatch::{Bound, Dispatch, Kept};
 #[cfg(feature = "vulkan")]
 pub use handle::Vulkan;
 pub(crate) use info::Units;

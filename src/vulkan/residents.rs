@@ -5,8 +5,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::handle::Vulkan;
+use super::handle::{NUMBER, Vulkan};
 use super::memory::{Block, Memory};
+use super::run::{Part, Told};
+use super::{HALVES, Kept};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::weights::Weight;
 
@@ -14,12 +17,18 @@ use crate::weights::Weight;
 /// now and next.
 const SHARE: u64 = 8;
 
+/// Bytes of a weight that are brought over at a time where the device makes something else of them.
+const ROOM: usize = 32 << 20;
+/// Invocations of a workgroup that does.
+const LOCAL: usize = 128;
+
 /// Where a weight keeps its copy on a GPU.
 pub(crate) type Slot = Mutex<Option<Arc<WeightCopy>>>;
 
-/// A weight's bytes on a GPU, as they are stored; freed with the last clone of the weight, or for want of memory.
+/// A weight's bytes on a GPU, as they are stored or as matrix units read them; freed with the last clone of the weight, or for want of memory.
 pub(crate) struct WeightCopy {
     pub(super) block: Block,
+    pub(super) dtype: DType,
     bytes: u64,
     /// When it was last used, counted in uses.
     used: AtomicU64,
@@ -58,20 +67,67 @@ impl Vulkan {
             copy.used.store(used, Ordering::Relaxed);
             return Ok(copy.clone());
         }
-        let bytes = Memory::round(weight.bytes().len() as u64);
+        let kept = self.kept(weight);
+        let bytes = Memory::round((weight.shape().numel() * kept.dtype.size()) as u64);
         let block = self.with_room(bytes, || {
             self.0.pool.reserve(bytes)?;
             self.block(bytes).inspect_err(|_| self.0.pool.unreserve(bytes))
         })?;
         // From here on it is given back on drop.
         let (used, submission) = (used.into(), AtomicU64::new(0));
-        let copy = Arc::new(WeightCopy { block, bytes, used, submission, vulkan: self.clone() });
-        self.upload_bytes(&copy.block, 0, weight.bytes())?;
+        let copy = Arc::new(WeightCopy { block, dtype: kept.dtype, bytes, used, submission, vulkan: self.clone() });
+        let (_, taps) = channels_and_taps(weight);
+        if kept.for_units && (taps > 1 || weight.dtype() != kept.dtype) {
+            self.upload_halves(&copy.block, weight)?;
+        } else {
+            self.upload_bytes(&copy.block, 0, weight.bytes())?;
+        }
         copy.mark(self.line().stream.next());
         *slot = Some(copy.clone());
         drop(slot);
         self.0.residents.slots.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(weight.slot()));
         Ok(copy)
+    }
+
+    /// How a weight lies on this device. Who computes at half precision reads weights so too.
+    pub(crate) fn kept(&self, weight: &Weight) -> Kept {
+        let (channels, _) = channels_and_taps(weight);
+        let fits = || channels > 0 && channels.is_multiple_of(8) && weight.fits_f16();
+        if self.units().is_some() && fits() {
+            Kept { dtype: DType::F16, for_units: true }
+        } else {
+            Kept { dtype: weight.dtype(), for_units: false }
+        }
+    }
+
+    /// Brings a weight over and has the device make halves of it, some of its rows at a time.
+    fn upload_halves(&self, to: &Block, weight: &Weight) -> Result<()> {
+        let (channels, taps) = channels_and_taps(weight);
+        let row = channels * taps;
+        let stored = row * weight.dtype().size();
+        let rows = (ROOM / stored).max(1);
+        let room = self.take((rows * stored).min(weight.bytes().len()).div_ceil(NUMBER))?;
+        for (i, bytes) in weight.bytes().chunks(rows * stored).enumerate() {
+            self.upload_bytes(&room, 0, bytes)?;
+            let (first, count) = (i * rows * row, bytes.len() / weight.dtype().size());
+            let words = |elements: usize, size: usize| (elements * size) as u64;
+            let written = words(first, 2)..words(first + count, 2);
+            let read = 0..(bytes.len() as u64).next_multiple_of(4);
+            let parts = [
+                Part { block: to, bytes: written, element: 2 },
+                Part { block: &room, bytes: read, element: weight.dtype().size() as u64 },
+            ];
+            let told = Told {
+                constants: &[(0, LOCAL as u32), (5, weight.dtype().constant())],
+                sizes: &[count, taps, channels].map(|size| size as u32),
+                scalars: &[],
+                groups: count.div_ceil(8 * LOCAL),
+                cost: 2 * bytes.len() as u64,
+            };
+            self.record(&HALVES, &told, &parts, &[])?;
+        }
+        self.give(room);
+        Ok(())
     }
 
     /// Makes what takes `bytes`, if need be after letting go of weights.
@@ -127,5 +183,15 @@ impl Vulkan {
             self.line().stream.wait_for(submission)?;
         }
         Ok(freed > 0)
+    }
+}
+
+/// Terms of a weight's rows that lie side by side where matrix units read them, and how often: a kernel's channels and taps.
+/// Of weights for other ops, none.
+fn channels_and_taps(weight: &Weight) -> (usize, usize) {
+    match *weight.shape().dims() {
+        [_, terms] => (terms, 1),
+        [_, channels, ref taps @ ..] if taps.len() == 3 => (channels, taps.iter().product()),
+        _ => (0, 1),
     }
 }

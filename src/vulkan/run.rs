@@ -9,6 +9,7 @@ use vulkano::buffer::Subbuffer;
 use super::handle::{Limits, Line, NUMBER, Vulkan};
 use super::memory::Block;
 use super::open::fault;
+use super::residents::WeightCopy;
 use super::stream::{Command, Launch, Push};
 use super::transfer::order;
 use super::{Bound, Dispatch, Shader};
@@ -22,12 +23,22 @@ use crate::work::Work;
 const GROUPS: usize = 65535;
 
 /// Part of a buffer as a shader sees it.
-struct Part<'a> {
-    block: &'a Block,
+pub(super) struct Part<'a> {
+    pub block: &'a Block,
     /// Bytes of the buffer.
-    bytes: Range<u64>,
+    pub bytes: Range<u64>,
     /// Bytes of one element, in which the shader counts.
-    element: u64,
+    pub element: u64,
+}
+
+/// What a shader is told, and what its run costs.
+pub(super) struct Told<'a> {
+    /// Specialization constants by their ids.
+    pub constants: &'a [(u32, u32)],
+    pub sizes: &'a [u32],
+    pub scalars: &'a [f32],
+    pub groups: usize,
+    pub cost: u64,
 }
 
 impl Vulkan {
@@ -41,7 +52,7 @@ impl Vulkan {
     /// Rows of a weight of so many in parts that a shader can see at one time, even ones but for the last.
     pub(crate) fn parts_of_weight(&self, weight: &Weight, rows: usize) -> Vec<Range<usize>> {
         let Limits { alignment, range, .. } = self.0.limits;
-        let row = (weight.bytes().len() / rows.max(1)).max(1) as u64;
+        let row = (weight.shape().numel() * self.kept(weight).dtype.size() / rows.max(1)).max(1) as u64;
         let most = ((range - alignment) / row / 2 * 2).max(2) as usize;
         (0..rows).step_by(most).map(|first| first..rows.min(first + most)).collect()
     }
@@ -71,8 +82,8 @@ impl Vulkan {
         for (input, copy) in inputs.iter().zip(&copies) {
             parts.push(match (input, copy) {
                 (Bound::Tensor(tensor, range), _) => self.part(shader, tensor, range.clone())?,
-                (Bound::Weight(weight, range), Some(copy)) => {
-                    let element = weight.dtype().size() as u64;
+                (Bound::Weight(_, range), Some(copy)) => {
+                    let element = copy.dtype.size() as u64;
                     let end = (range.end as u64 * element).next_multiple_of(4);
                     Part { block: &copy.block, bytes: range.start as u64 * element..end, element }
                 }
@@ -85,13 +96,28 @@ impl Vulkan {
         let traffic = size(&out) * (1 + u64::from(in_place)) + read.map(|(_, part)| size(part)).sum::<u64>();
         self.0.traffic.fetch_add(traffic, Ordering::Relaxed);
         parts.insert(0, out);
+        let cost = work.flop().saturating_add(work.moved);
+        let copies: SmallVec<[&WeightCopy; 4]> = copies.iter().flatten().map(|copy| &**copy).collect();
+        let told = Told { constants: &constants, sizes: &sizes, scalars: &scalars, groups, cost };
+        self.record(shader, &told, &parts, &copies)
+    }
+
+    /// Records a shader's run on parts of buffers, of which it writes the first, and notes that it uses some weights.
+    pub(super) fn record(
+        &self,
+        shader: &'static Shader,
+        told: &Told,
+        parts: &[Part],
+        copies: &[&WeightCopy],
+    ) -> Result<()> {
+        let &Told { constants, sizes, scalars, groups, cost } = told;
         let (mut buffers, mut words): (SmallVec<[_; 8]>, SmallVec<[u32; 32]>) = Default::default();
-        for part in &parts {
+        for part in parts {
             let (buffer, offset) = self.bind(part, shader.name)?;
             buffers.push(buffer);
             words.push(offset);
         }
-        words.extend(sizes);
+        words.extend_from_slice(sizes);
         let first_group = words.len();
         words.push(0);
         words.extend(scalars.iter().map(|scalar| scalar.to_bits()));
@@ -100,16 +126,15 @@ impl Vulkan {
 
         let mut line = self.line();
         let Line { stream, pipelines, .. } = &mut *line;
-        let pipeline = pipelines.get(shader, &constants)?;
+        let pipeline = pipelines.get(shader, constants)?;
         let uses: SmallVec<[(&Block, bool); 8]> =
             parts.iter().enumerate().map(|(i, part)| (part.block, i == 0)).collect();
         order(stream, &uses);
-        let cost = work.flop().saturating_add(work.moved);
         let slices = slices(groups, cost.div_ceil(stream.most()));
         let each = cost / slices.len() as u64;
         for (first, [x, y]) in slices {
             push[first_group] = first as u32;
-            copies.iter().flatten().for_each(|copy| copy.mark(stream.next()));
+            copies.iter().for_each(|copy| copy.mark(stream.next()));
             let (pipeline, buffers, groups) = (pipeline.clone(), buffers.clone(), [x as u32, y as u32, 1]);
             stream.push(Command::Dispatch(Box::new(Launch { pipeline, buffers, push, groups })), each)?;
         }

@@ -39,7 +39,8 @@ macro_rules! units {
 
 macro_rules! shaders {
     ($($id:ident = $name:literal, $bindings:literal, $halves:literal $(, $units:ident)?;)*) => {
-        $(pub(crate) static $id: Shader =
+        $(#[cfg_attr(not(feature = "vulkan"), allow(dead_code, reason = "nothing makes halves of weights"))]
+        pub(crate) static $id: Shader =
             Shader { name: $name, code: code!($name), bindings: $bindings, halves: $halves, units: units!($($units)?) };)*
     };
 }
@@ -48,9 +49,12 @@ shaders! {
     ACTIVATION = "activation", 1, false;
     ARITHMETIC = "arithmetic", 3, false;
     ATTENTION = "attention", 5, true;
+    ATTENTION_UNITS = "attention_units", 5, true, units;
     CONV3D = "conv3d", 5, true;
+    CONV3D_UNITS = "conv3d_units", 5, true, units;
     FINITE = "finite", 2, false;
     FRAMES = "frames", 2, false;
+    HALVES = "halves", 2, true;
     LAYOUT = "layout", 2, false;
     LINEAR = "linear", 5, true;
     LINEAR_FEW = "linear_few", 5, false;

@@ -25,7 +25,7 @@ pub struct Weight {
     bytes: Bytes,
     /// Its copy on a GPU, once an op there has used it; shared by all clones.
     slot: Arc<Slot>,
-    /// Whether F16 holds its numbers, once somebody has asked.
+    /// Whether F16 holds its numbers, once a GPU has asked.
     fits_f16: Arc<OnceLock<bool>>,
 }
 
@@ -139,6 +139,7 @@ impl Weight {
     }
 
     /// Whether F16 holds all its numbers, though it may round them; reads them when it is first asked.
+    #[cfg_attr(not(feature = "vulkan"), expect(dead_code, reason = "nobody asks"))]
     pub(crate) fn fits_f16(&self) -> bool {
         // As bits, numbers without a sign are in their order.
         let below = |bytes: &[u8], most: f32| match self.dtype {

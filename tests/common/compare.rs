@@ -23,6 +23,12 @@ impl Limit {
         Self { relative_l2: self.relative_l2 * factor, max_abs: self.max_abs * factor, ..self }
     }
 
+    /// A limit for errors of two kinds at once, sums of terms of this one's size.
+    pub fn with(self, other: Self) -> Self {
+        let (relative_l2, max_abs) = (self.relative_l2 + other.relative_l2, self.max_abs + other.max_abs);
+        Self { relative_l2, max_abs, ..self }
+    }
+
     /// The limit for sums of terms of this size.
     pub fn of_terms(self, terms: f64) -> Self {
         Self { terms, ..self }

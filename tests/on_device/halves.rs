@@ -8,20 +8,18 @@ use super::super::common::cases::{self, BiasKind};
 use super::super::common::compare::Limit;
 use super::super::common::data::{self, Storage, Weight};
 use super::super::common::reference::{self, Act, ScoreBias};
-use super::{Check, EPS, Tell, activation, dense, judge, weight};
+use super::{Check, EPS, ROUNDED, Tell, activation, dense, judge, uses_units, weight};
 
 /// All of them by their names.
 pub const HALVES: &[(&str, Check)] = &[
     ("linear, halves", linear),
+    ("linear_add, halves", linear_add),
     ("attention, halves", attention),
     ("conv3d, halves", conv3d),
     ("norms, halves", norms),
     ("rms_norm_rope, halves", rms_norm_rope),
     ("moved halves", moved),
 ];
-
-/// Drivers may round to F16 either way: by up to 2^-10 of a number.
-const ROUNDED: Limit = Limit { relative_l2: 7e-4, max_abs: 1e-3, terms: 0.0 };
 
 /// As F16 holds them.
 fn halves(values: &[f32]) -> Vec<f32> {
@@ -38,12 +36,7 @@ fn operand(device: &Device, dims: &[usize], values: &[f32]) -> Result<Tensor> {
 /// A result of F32 and one of F16 of the same op.
 fn both(tell: Tell, case: &str, op: impl Fn(Keep) -> Result<Tensor>, want: &[f64], limit: Limit) {
     tell(judge(format!("{case}, F32"), || op(Keep::Full), want, None, limit));
-    let rounded = Limit {
-        relative_l2: limit.relative_l2 + ROUNDED.relative_l2,
-        max_abs: limit.max_abs + ROUNDED.max_abs,
-        terms: limit.terms,
-    };
-    tell(judge(format!("{case}, F16"), || op(Keep::Operand), want, None, rounded));
+    tell(judge(format!("{case}, F16"), || op(Keep::Operand), want, None, limit.with(ROUNDED)));
 }
 
 /// Sizes beyond 65504 do not fit.
@@ -51,8 +44,7 @@ fn linear(device: &Device, tell: Tell) {
     for case in cases::LINEAR.iter().filter(|case| case.x().iter().all(|x| x.abs() < 6e4)) {
         // Rows of odd length stay F32, as does what is in them.
         let x = if case.k.is_multiple_of(2) { halves(&case.x()) } else { case.x() };
-        // Matrix units read weights as F16.
-        let (w, bias) = (Weight::new(&halves(&case.w().values()), case.storage), case.bias());
+        let (w, bias) = (read_as_halves(case.w()), case.bias());
         let want = reference::linear(&x, &w.values(), case.rows, case.k, case.n, bias.as_deref(), case.act);
         if want.iter().any(|value| value.abs() > 6e4) {
             continue;
@@ -64,6 +56,36 @@ fn linear(device: &Device, tell: Tell) {
         };
         both(tell, &format!("{case:?}"), op, &want, case.limit());
     }
+}
+
+/// A gated residual branch on all rows and on some.
+fn linear_add(device: &Device, tell: Tell) {
+    for (rows, width, first, some) in [(7, 34, 2, 4), (90, 40, 3, 80), (140, 72, 9, 131)] {
+        let (x, h) = (data::normal(1, rows * width), halves(&data::normal(2, some * width)));
+        let (w, bias) = (halves(&data::normal(4, width * width)), data::normal(5, width));
+        for gate in [None, Some(data::normal(3, width))] {
+            let factor = |i: usize| gate.as_ref().map_or(1.0, |gate| gate[i % width].into());
+            let mut want: Vec<f64> = x.iter().map(|&x| x.into()).collect();
+            let added = reference::linear(&h, &w, some, width, width, Some(&bias), Act::None);
+            for (i, added) in added.into_iter().enumerate() {
+                want[first * width + i] += added * factor(i);
+            }
+            let op = || {
+                let vector = |values: &[f32]| Tensor::from_slice(device, [width], values);
+                let (x, h) = (Tensor::from_slice(device, [rows, width], &x)?, operand(device, &[some, width], &h)?);
+                let w = weight(&Weight::new(&w, Storage::F16), &[width, width])?;
+                let gate = gate.as_deref().map(vector).transpose()?;
+                ops::linear_add(x, first, &h, &w, Some(&vector(&bias)?), gate.as_ref())
+            };
+            let case = format!("{some} of {rows} rows of {width}, gated: {}", gate.is_some());
+            tell(judge(case, op, &want, None, Limit::F32.of_terms(1.0)));
+        }
+    }
+}
+
+/// Matrix units read weights as F16, whatever they are stored as.
+fn read_as_halves(w: Weight) -> Weight {
+    Weight::new(&halves(&w.values()), w.storage())
 }
 
 fn attention(device: &Device, tell: Tell) {
@@ -91,7 +113,9 @@ fn attention(device: &Device, tell: Tell) {
             let branch = KeyValue { key, value, bias, length: case.keys };
             ops::attention_as(&rows(&q, case.queries)?, &[branch], case.heads, case.scale(), keep)
         };
-        both(tell, &format!("{case:?}"), op, &want, case.limit());
+        // Matrix units take the softmax's weights as F16.
+        let limit = if uses_units(device) { case.limit().with(ROUNDED) } else { case.limit() };
+        both(tell, &format!("{case:?}"), op, &want, limit);
     }
 }
 
@@ -100,12 +124,12 @@ fn conv3d(device: &Device, tell: Tell) {
         let s = &case.sizes;
         let round = |values: Vec<f32>| if s.in_channels.is_multiple_of(2) { halves(&values) } else { values };
         let (x, tail) = (round(case.x()), round(case.tail()));
-        let want = reference::conv3d(s, &x, &tail, &case.w().values(), case.bias().as_deref());
+        let want = reference::conv3d(s, &x, &tail, &read_as_halves(case.w()).values(), case.bias().as_deref());
         let op = || {
             let video = |frames, values: &[f32]| operand(device, &[frames, s.height, s.width, s.in_channels], values);
             let tail = (s.tail_frames > 0).then(|| video(s.tail_frames, &tail)).transpose()?;
             let [kt, kh, kw] = s.kernel;
-            let w = weight(&case.w(), &[s.out_channels, s.in_channels, kt, kh, kw])?;
+            let w = weight(&read_as_halves(case.w()), &[s.out_channels, s.in_channels, kt, kh, kw])?;
             let bias = case.bias().map(|bias| Tensor::from_slice(device, [s.out_channels], &bias)).transpose()?;
             let params = Conv3dParams { stride: s.stride, pad_front: s.pad_front, pad: s.pad };
             ops::conv3d(&video(s.frames, &x)?, tail.as_ref(), &w, bias.as_ref(), params)

@@ -40,8 +40,16 @@ pub fn open(choice: &DeviceChoice, place: &Place, report: &Report) -> Result<Dev
         }
         Some(error) => report.warning(&format!("computing on {device}: {error}")),
     }
-    if let Device::Vulkan(_) = &device {
+    if let Device::Vulkan(vulkan) = &device {
         report.line(&format!("computing on {device}"));
+        let info = vulkan.info();
+        if device.precision() == Precision::Half && !info.matrices.is_empty() && vulkan.matrices().is_none() {
+            report.warning(&format!(
+                "without the matrix units of {}, which fail their trial or lack what they need: it will take longer; a \
+                 newer driver may help",
+                info.name
+            ));
+        }
     }
     Ok(device)
 }

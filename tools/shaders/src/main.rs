@@ -52,9 +52,7 @@ fn run(folder: &Path, check: bool) -> Result<(), Box<dyn Error>> {
 fn compile(compiler: &Compiler, folder: &Path, source: &str) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut options = CompileOptions::new()?;
     options.set_target_env(TargetEnv::Vulkan, EnvVersion::Vulkan1_2 as u32);
-    // Drivers keep arrays of matrices in registers only as the front end writes them.
-    let units = source.ends_with("_units.comp");
-    options.set_optimization_level(if units { OptimizationLevel::Zero } else { OptimizationLevel::Performance });
+    options.set_optimization_level(OptimizationLevel::Performance);
     options.set_warnings_as_errors();
     let root = folder.to_owned();
     options.set_include_callback(move |name, _, _, _| {
