@@ -216,6 +216,21 @@ fn operands_that_no_shader_sees_whole_are_taken_in_parts() {
             ops::conv3d(&video(2, Keep::Operand), Some(&video(1, Keep::Full)), &w, Some(&bias), params).unwrap()
         });
         assert!(apart(&got, &want) < 1e-6, "conv3d: {} on {device}", apart(&got, &want));
+        // Keys and values of 136 MB each. Not more of them: lavapipe leaves a shader's loops after 65,535 turns in all.
+        let (keys, heads, head_dim) = (11_600, 23, 128);
+        // Rounding has no direction then.
+        let kv = zoetrope::rng::randn(1, keys * heads * head_dim);
+        let [got, want] = both(&|device| {
+            let key = Tensor::from_slice(device, [keys, heads * head_dim], &kv).unwrap();
+            let bias = ops::AttentionBias::PerKey(Tensor::from_slice(device, [keys - 1], &few(keys - 1)).unwrap());
+            // Not around zero, where long sums would cancel.
+            let value: Vec<f32> = kv.iter().map(|x| x + 1.0).collect();
+            let value = Tensor::from_slice(device, [keys, heads * head_dim], &value).unwrap();
+            let kv = KeyValue { key, value, bias, length: keys - 1 };
+            let q = Tensor::from_slice(device, [4, heads * head_dim], &few(4 * heads * head_dim)).unwrap();
+            ops::attention(&q, &[kv.clone(), kv], heads, 0.1).unwrap()
+        });
+        assert!(apart(&got, &want) < 5e-6, "attention: {} on {device}", apart(&got, &want));
     }
 }
 

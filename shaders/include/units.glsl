@@ -124,7 +124,7 @@ void multiply_units(uint steps) {
                 }
             }
         }
-        subgroupBarrier();
+        barrier();
         for (uint e = gl_SubgroupInvocationID; e < UNIT_M * TN / 4; e += gl_SubgroupSize) {
             vec4 four = uintBitsToFloat(tiles_memory[own + e / (TN / 4) * STRIP_PITCH + e % (TN / 4)]);
             uint row = top + i * UNIT_M + e / (TN / 4);
@@ -132,6 +132,6 @@ void multiply_units(uint steps) {
             finish(row, column, four.xy);
             finish(row, column + 2, four.zw);
         }
-        subgroupBarrier();
+        barrier();
     }
 }

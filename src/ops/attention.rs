@@ -2,12 +2,12 @@ use std::ops::Range;
 
 use zoetrope_kernels as kernels;
 
-use super::{check, check_place, finished, with_units};
+use super::{LOCAL, check, check_place, finished, groups_of, with_units};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::{Keep, Tensor};
 use crate::tuning::{Class, Cut, KEYS, SUBGROUPS, UNIT_SIDE};
-use crate::vulkan::{self, Dispatch, Units, Vulkan};
+use crate::vulkan::{self, Bound, Dispatch, Units, Vulkan};
 use crate::work::Work;
 
 /// What is added to the scaled scores before the softmax.
@@ -123,7 +123,7 @@ pub fn attention_as(q: &Tensor, branches: &[KeyValue], heads: usize, scale: f32,
         }
         Device::Vulkan(vulkan) => {
             for (i, branch) in branches.iter().enumerate() {
-                run(vulkan, q, i, queries, branch, heads, scale, &mut out)?;
+                run(vulkan, q, i * queries, queries, branch, heads, scale, &mut out)?;
             }
         }
     }
@@ -137,7 +137,8 @@ const WIDEST: usize = 128;
 fn units_for(vulkan: &Vulkan, head_dim: usize, operands: [&Tensor; 3]) -> Result<Option<(Units, usize)>> {
     let mut fits = head_dim <= WIDEST && head_dim.is_multiple_of(8);
     for operand in operands {
-        fits &= operand.is_half() && operand.on(vulkan)?.1.is_multiple_of(8);
+        fits &=
+            operand.is_half() && operand.on(vulkan)?.1.is_multiple_of(8) && operand.shape().last().is_multiple_of(8);
     }
     let Some(units) = vulkan.units().filter(|_| fits) else { return Ok(None) };
     let rows_of_unit = units.shape[0] as usize;
@@ -146,58 +147,114 @@ fn units_for(vulkan: &Vulkan, head_dim: usize, operands: [&Tensor; 3]) -> Result
     Ok([128, 64, 32].into_iter().find(takes).map(|rows| (units, rows)))
 }
 
-/// Has the shader run on one branch.
+/// Has the shader run on one branch: on all heads, or on some after the others where keys and values are too large to be seen
+/// at one time.
 fn run(
     vulkan: &Vulkan,
     q: &Tensor,
-    branch: usize,
+    first_query: usize,
     queries: usize,
-    KeyValue { key, value, bias, length }: &KeyValue,
+    branch: &KeyValue,
     heads: usize,
     scale: f32,
     out: &mut Tensor,
 ) -> Result<()> {
-    let width = q.shape().last();
-    let head_dim = width / heads;
-    let units = units_for(vulkan, head_dim, [q, key, value])?;
-    // A bias for each query counts all of them, and comes with few.
-    let most = match bias {
-        AttentionBias::PerHead(_) => queries,
-        _ => vulkan.parts(queries, width).first().map_or(queries, Range::len),
-    };
-    for part in (0..queries).step_by(most).map(|first| first..queries.min(first + most)) {
-        let all = branch * queries + part.start..branch * queries + part.end;
-        let starts = [q.on(vulkan)?.1 + all.start * width, key.on(vulkan)?.1, value.on(vulkan)?.1];
-        let aligned = head_dim.is_multiple_of(4) && starts.iter().all(|start| start.is_multiple_of(4));
-        let (kind, bias) = match bias {
-            AttentionBias::None => (0, None),
-            AttentionBias::PerKey(bias) => (1, Some(bias)),
-            AttentionBias::PerHead(bias) => (2, Some(bias)),
-        };
-        let halves = [q, key, value, &*out].map(|tensor| u32::from(tensor.is_half()));
-        let shader = if units.is_some() { &vulkan::ATTENTION_UNITS } else { &vulkan::ATTENTION };
-        let run = Dispatch::new(shader, &mut *out).rows(&all).read_rows(q, &all);
-        let run = run.read_rows(key, &(0..*length)).read_rows(value, &(0..*length)).maybe(bias);
-        let run = run.sizes(&[heads, head_dim, part.len(), *length, width, width, width]).scalars(&[scale]);
-        let (run, rows) = match units {
-            Some((units, rows)) => {
-                let local = rows as u32 / units.shape[0] * units.subgroup;
-                let run = run.constant(0, local).constant(1, rows as u32).constant(2, KEYS as u32);
-                (with_units(units, run.constant(4, head_dim.next_multiple_of(UNIT_SIDE) as u32)), rows)
-            }
-            None => {
-                let (class, vectors) = (Class::attention(head_dim), head_dim.div_ceil(KEYS));
-                let cut = vulkan.cut(class, vectors);
-                let Cut { group: [rows, slice], own: [own, _] } = cut;
-                let run = run.constant(0, class.parts(cut) as u32).constant(1, rows as u32).constant(2, KEYS as u32);
-                (run.constant(3, own as u32).constant(4, vectors as u32).constant(5, slice as u32), rows)
-            }
-        };
-        let run = run.constant(6, kind).constant(7, aligned.into()).groups(heads * part.len().div_ceil(rows));
-        let run = (8..).zip(halves).fold(run, |run, (id, halves)| run.constant(id, halves));
-        let product =
-            [4, part.len(), *length, width].into_iter().fold(1, |all: u64, size| all.saturating_mul(size as u64));
-        vulkan.run(Work { attention: product, ..Work::default() }, run)?;
+    let KeyValue { key, value, bias, length } = branch;
+    let head_dim = q.shape().last() / heads;
+    let bytes = |heads: usize| length * heads * head_dim * key.dtype().size().max(value.dtype().size());
+    let mut part = Part { first_query, queries, heads: 0..heads, head_dim, scale };
+    if vulkan.sees(bytes(heads)) {
+        return part.on(vulkan, q, branch, out);
+    }
+    let most = (1..heads).rev().find(|&heads| vulkan.sees(bytes(heads))).unwrap_or(1);
+    for first in (0..heads).step_by(most) {
+        part.heads = first..heads.min(first + most);
+        let of =
+            |tensor: &Tensor| columns(vulkan, tensor, *length, part.heads.start * head_dim..part.heads.end * head_dim);
+        let own = KeyValue { key: of(key)?, value: of(value)?, bias: bias.clone(), length: *length };
+        part.on(vulkan, q, &own, out)?;
     }
     Ok(())
+}
+
+/// Some columns of the first rows.
+fn columns(vulkan: &Vulkan, x: &Tensor, rows: usize, columns: Range<usize>) -> Result<Tensor> {
+    let (width, stride) = (columns.len(), x.shape().last());
+    let mut out = x.uninit_like([rows, width])?;
+    let words = |elements: usize| elements * x.dtype().size() / size_of::<f32>();
+    for rows in vulkan.parts(rows, stride) {
+        let run = Dispatch::new(&vulkan::COLUMNS, &mut out).rows(&rows);
+        let seen = rows.start * stride + columns.start..(rows.end - 1) * stride + columns.end;
+        let count = rows.len() * width;
+        let run = run.bind(Bound::Tensor(x, seen)).sizes(&[words(count), words(width), words(stride)]);
+        let run = run.constant(0, LOCAL as u32).constant(1, x.is_half().into()).groups(groups_of(words(count)));
+        vulkan.run(Work::moved(2 * count), run)?;
+    }
+    Ok(out)
+}
+
+/// Some heads of one branch.
+struct Part {
+    /// The branch's first row of all queries, and how many it has.
+    first_query: usize,
+    queries: usize,
+    heads: Range<usize>,
+    head_dim: usize,
+    scale: f32,
+}
+
+impl Part {
+    /// Has the shader run on keys and values of these heads alone.
+    fn on(&self, vulkan: &Vulkan, q: &Tensor, branch: &KeyValue, out: &mut Tensor) -> Result<()> {
+        let &Self { first_query, queries, ref heads, head_dim, scale } = self;
+        let KeyValue { key, value, bias, length } = branch;
+        let (width, own_width) = (q.shape().last(), key.shape().last());
+        let units = units_for(vulkan, head_dim, [q, key, value])?;
+        // A bias for each query counts all of them, and comes with few.
+        let most = match bias {
+            AttentionBias::PerHead(_) => queries,
+            _ => vulkan.parts(queries, width).first().map_or(queries, Range::len),
+        };
+        let (kind, bias) = match bias {
+            AttentionBias::None => (0, Bound::Nothing),
+            AttentionBias::PerKey(bias) => (1, Bound::Tensor(bias, 0..*length)),
+            AttentionBias::PerHead(bias) => {
+                (2, Bound::Tensor(bias, heads.start * queries * length..heads.end * queries * length))
+            }
+        };
+        for part in (0..queries).step_by(most).map(|first| first..queries.min(first + most)) {
+            let all = (first_query + part.start) * width + heads.start * head_dim
+                ..(first_query + part.end - 1) * width + heads.end * head_dim;
+            let starts = [q.on(vulkan)?.1 + all.start, key.on(vulkan)?.1, value.on(vulkan)?.1];
+            let aligned = head_dim.is_multiple_of(4) && starts.iter().all(|start| start.is_multiple_of(4));
+            let halves = [q, key, value, &*out].map(|tensor| u32::from(tensor.is_half()));
+            let shader = if units.is_some() { &vulkan::ATTENTION_UNITS } else { &vulkan::ATTENTION };
+            let run = Dispatch::new(shader, &mut *out).within(all.clone()).bind(Bound::Tensor(q, all));
+            let run = run.read_rows(key, &(0..*length)).read_rows(value, &(0..*length)).bind(bias.clone());
+            let run = run.sizes(&[heads.len(), head_dim, part.len(), *length, width, own_width, width]);
+            let run = run.scalars(&[scale]);
+            let (run, rows) = match units {
+                Some((units, rows)) => {
+                    let local = rows as u32 / units.shape[0] * units.subgroup;
+                    let run = run.constant(0, local).constant(1, rows as u32).constant(2, KEYS as u32);
+                    (with_units(units, run.constant(4, head_dim.next_multiple_of(UNIT_SIDE) as u32)), rows)
+                }
+                None => {
+                    let (class, vectors) = (Class::attention(head_dim), head_dim.div_ceil(KEYS));
+                    let cut = vulkan.cut(class, vectors);
+                    let Cut { group: [rows, slice], own: [own, _] } = cut;
+                    let run = run.constant(0, class.parts(cut) as u32).constant(1, rows as u32);
+                    let run = run.constant(2, KEYS as u32).constant(3, own as u32);
+                    (run.constant(4, vectors as u32).constant(5, slice as u32), rows)
+                }
+            };
+            let run = run.constant(6, kind).constant(7, aligned.into());
+            let run = (8..).zip(halves).fold(run, |run, (id, halves)| run.constant(id, halves));
+            let product = [4, part.len(), *length, heads.len() * head_dim];
+            let product = product.into_iter().fold(1, |all: u64, size| all.saturating_mul(size as u64));
+            let run = run.groups(heads.len() * part.len().div_ceil(rows));
+            vulkan.run(Work { attention: product, ..Work::default() }, run)?;
+        }
+        Ok(())
+    }
 }

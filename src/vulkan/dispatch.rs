@@ -6,6 +6,7 @@ use crate::tensor::Tensor;
 use crate::weights::Weight;
 
 /// What a binding of a shader reads.
+#[derive(Clone)]
 #[cfg_attr(not(feature = "vulkan"), expect(dead_code, reason = "nothing runs it"))]
 pub(crate) enum Bound<'a> {
     /// Some elements of a tensor.

@@ -50,6 +50,7 @@ shaders! {
     ARITHMETIC = "arithmetic", 3, false;
     ATTENTION = "attention", 5, true;
     ATTENTION_UNITS = "attention_units", 5, true, units;
+    COLUMNS = "columns", 2, true;
     CONV3D = "conv3d", 5, true;
     CONV3D_UNITS = "conv3d_units", 5, true, units;
     FINITE = "finite", 2, false;

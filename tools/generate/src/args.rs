@@ -200,9 +200,10 @@ pub struct Args {
     #[arg(long, group = "mode", exclusive = true, help_heading = MODES)]
     pub list_devices: bool,
 
-    /// Hold every operation of --device against a reference in double precision; exit status 1 if one is wrong
-    #[arg(long, group = "mode", help_heading = MODES)]
-    pub self_test: bool,
+    /// Hold every operation of --device, or those with OP in their names, against a reference in double precision; exit
+    /// status 1 if one is wrong
+    #[arg(long, value_name = "OP", num_args = 0..=1, require_equals = true, default_missing_value = "", group = "mode", help_heading = MODES)]
+    pub self_test: Option<String>,
 
     /// Print the recipe inside a video
     #[arg(long, value_name = "FILE", group = "mode", exclusive = true, help_heading = MODES)]

@@ -41,7 +41,8 @@ pub fn open(choice: &DeviceChoice, place: &Place, report: &Report) -> Result<Dev
         Some(error) => report.warning(&format!("computing on {device}: {error}")),
     }
     if let Device::Vulkan(vulkan) = &device {
-        report.line(&format!("computing on {device}"));
+        let units = vulkan.matrices().map(|[m, n, k]| format!(", matrix units of {m}x{n}x{k}"));
+        report.line(&format!("computing on {device}{}", units.unwrap_or_default()));
         let info = vulkan.info();
         if device.precision() == Precision::Half && !info.matrices.is_empty() && vulkan.matrices().is_none() {
             report.warning(&format!(

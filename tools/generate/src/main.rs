@@ -52,8 +52,8 @@ fn work(args: &Args) -> Result<()> {
         print(&[folder.as_os_str().as_encoded_bytes(), b"\n"].concat())
     } else if args.list_devices {
         devices::list()
-    } else if args.self_test {
-        self_test::run(args)
+    } else if let Some(only) = &args.self_test {
+        self_test::run(args, only)
     } else if let Some(shell) = args.completions {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut manual(), "generate", &mut script);

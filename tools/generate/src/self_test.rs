@@ -14,11 +14,17 @@ mod on_device;
 
 use on_device::Outcome;
 
-/// Runs all cases and prints a line for each op.
+/// Runs all cases of ops with `only` in their names and prints a line for each op.
 ///
 /// # Errors
-/// [`Error::Device`] naming the ops that are beyond their limit, after all lines are printed.
-pub fn run(args: &Args) -> Result<()> {
+/// [`Error::Request`] if there is no such op; [`Error::Device`] naming the ops that are beyond their limit, after all lines are printed.
+pub fn run(args: &Args, only: &str) -> Result<()> {
+    let named = |(op, _): &&(&str, on_device::Check)| op.contains(only);
+    if !on_device::ALL.iter().chain(on_device::HALVES).any(|op| named(&op)) {
+        let names: Vec<&str> = on_device::ALL.iter().map(|(op, _)| *op).collect();
+        let why = format!("there is no {only:?}; choose of {}", names.join(", "));
+        return Err(Error::Request { what: "self-test", why });
+    }
     let choice = args.device.clone().unwrap_or(DeviceChoice::Auto);
     let &Args { memory, exact_conv, precision, .. } = args;
     let place = Place { cancel: Cancel::default(), memory, level: None, exact_conv, precision };
@@ -26,7 +32,7 @@ pub fn run(args: &Args) -> Result<()> {
     print(format!("{device}\n{:<18} {:>5} {:>10} {:>9}\n", "op", "cases", "error", "time").as_bytes())?;
     let mut wrong = Vec::new();
     let halves = if device.precision() == Precision::Half { on_device::HALVES } else { &[] };
-    for (op, check) in on_device::ALL.iter().chain(halves) {
+    for (op, check) in on_device::ALL.iter().chain(halves).filter(named) {
         let (text, right) = line(op, *check, &device);
         print(text.as_bytes())?;
         if !right {
