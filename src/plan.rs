@@ -9,7 +9,7 @@ use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::models::{umt5, wan_vae};
-use crate::ops::{self, Activation, Conv3dParams, KeyValue};
+use crate::ops::{self, Activation, Arithmetic, Conv3dParams, KeyValue};
 use crate::pipeline::Pipeline;
 use crate::request::{Checked, Prompt, Request};
 use crate::tensor::Tensor;
@@ -222,15 +222,15 @@ impl<'a> Count<'a> {
     }
 }
 
-/// Multiplies and adds in F32 registers and tells how many floating-point operations that were: divided by the time until
-/// [`Device::wait`] returns, the speed that no op exceeds. `rounds` make it longer; on a processor every thread of the
-/// caller's rayon pool does its part.
+/// Multiplies and adds in registers and tells how many floating-point operations that were, `None` where the device does not
+/// compute so: divided by the time until [`Device::wait`] returns, the speed that no op exceeds. `rounds` make it longer; on a
+/// processor every thread of the caller's rayon pool does its part.
 ///
 /// # Errors
 /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::Cancelled`](crate::Error::Cancelled),
 /// [`Error::Device`](crate::Error::Device).
-pub fn multiply_add(device: &Device, rounds: usize) -> Result<u64> {
-    ops::multiply_add(device, rounds)
+pub fn multiply_add(device: &Device, arithmetic: Arithmetic, rounds: usize) -> Result<Option<u64>> {
+    ops::multiply_add(device, arithmetic, rounds)
 }
 
 /// What a machine does in a second, by the kind of its [`Work`].

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 
 use checkpoints::{Copy, fixture, poison};
 use traffic::Traffic;
-use zoetrope::ops::{self, Activation, Conv3dParams, Keep, KeyValue};
+use zoetrope::ops::{self, Activation, Arithmetic, Conv3dParams, Keep, KeyValue};
+use zoetrope::plan::multiply_add;
 use zoetrope::tuning::{self, Class, Tuning};
 use zoetrope::video::NullSink;
 use zoetrope::weights::{Mapping, Weight};
@@ -399,11 +400,18 @@ fn a_gpu_tells_by_its_own_clock_how_long_it_worked() {
 
 #[test]
 fn registers_are_multiplied_as_often_as_is_said() {
-    for device in gpu::devices() {
+    let all = [Arithmetic::Full, Arithmetic::Halves, Arithmetic::Matrices];
+    for (device, of) in gpu::at_half().iter().flat_map(|device| all.map(|of| (device, of))) {
+        let Device::Vulkan(vulkan) = device else { unreachable!() };
         let before = device.work().linear;
-        let once = zoetrope::plan::multiply_add(device, 1).unwrap();
-        assert_eq!(zoetrope::plan::multiply_add(device, 3).unwrap(), 3 * once);
+        let Some(once) = multiply_add(device, of, 1).unwrap() else {
+            let lacks = if of == Arithmetic::Halves { !vulkan.info().f16 } else { vulkan.matrices().is_none() };
+            assert!(of != Arithmetic::Full && lacks, "{of:?} on {device}");
+            continue;
+        };
+        assert_eq!(multiply_add(device, of, 3).unwrap(), Some(3 * once));
         device.wait().unwrap();
         assert_eq!(device.work().linear - before, 4 * once);
     }
+    assert_eq!(multiply_add(&Device::cpu().unwrap(), Arithmetic::Halves, 1).unwrap(), None);
 }

@@ -40,6 +40,7 @@ pub use rope::rope;
 pub use upsample::upsample_nearest;
 pub use zoetrope_kernels::Activation;
 
+pub use probe::Arithmetic;
 pub(crate) use probe::multiply_add;
 pub(crate) use trial::units_are_right;
 

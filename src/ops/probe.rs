@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use zoetrope_kernels as kernels;
 
-use super::{LOCAL, finished};
+use super::{LOCAL, finished, with_units};
 use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -13,29 +13,64 @@ use crate::work::Work;
 const GROUPS: usize = 4096;
 /// Operations of an invocation in a round.
 const EACH: usize = 512;
+/// Subgroups of a workgroup for matrix units, and products of each in a round.
+const SUBGROUPS: usize = 4;
+const PRODUCTS: usize = 32;
+
+/// What [`multiply_add`](crate::plan::multiply_add) computes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// Numbers of F32.
+    Full,
+    /// Pairs of numbers of F16.
+    Halves,
+    /// Matrices of F16 with sums of F32, by the units for them.
+    Matrices,
+}
 
 /// Multiplies and adds in registers and tells how many operations that were: on every thread of the caller's rayon pool,
-/// or all over a GPU, which is not waited for.
+/// or all over a GPU, which is not waited for. `None` where a device does not compute so.
 ///
 /// # Errors
 /// Those of all ops.
-pub(crate) fn multiply_add(device: &Device, rounds: usize) -> Result<u64> {
+pub(crate) fn multiply_add(device: &Device, arithmetic: Arithmetic, rounds: usize) -> Result<Option<u64>> {
     match device {
         Device::Cpu(cpu) => {
+            if arithmetic != Arithmetic::Full {
+                return Ok(None);
+            }
             let done = AtomicU64::new(0);
             cpu.run(Work::default(), &mut [], |exec, _| {
                 rayon::broadcast(|_| done.fetch_add(kernels::probe(exec, rounds), Ordering::Relaxed));
             });
             device.check()?;
-            Ok(done.into_inner())
+            Ok(Some(done.into_inner()))
         }
         Device::Vulkan(vulkan) => {
-            let mut out = Tensor::uninit(device, [GROUPS * LOCAL])?;
-            let flop = (GROUPS * LOCAL * EACH) as u64 * rounds as u64;
-            let run = Dispatch::new(&vulkan::PROBE, &mut out).sizes(&[rounds]).constant(0, LOCAL as u32).groups(GROUPS);
+            // Numbers of the result, operations of a workgroup in a round, and invocations of it.
+            let (shader, numbers, flop, local) = match (arithmetic, vulkan.units()) {
+                (Arithmetic::Full, _) => (&vulkan::PROBE, LOCAL, EACH * LOCAL, LOCAL as u32),
+                (Arithmetic::Halves, _) if vulkan.info().f16 => {
+                    (&vulkan::PROBE_HALVES, LOCAL, EACH * LOCAL, LOCAL as u32)
+                }
+                (Arithmetic::Matrices, Some(units)) => {
+                    let [m, n, k] = units.shape.map(|side| side as usize);
+                    (
+                        &vulkan::PROBE_UNITS,
+                        SUBGROUPS * m * n,
+                        2 * PRODUCTS * SUBGROUPS * m * n * k,
+                        SUBGROUPS as u32 * units.subgroup,
+                    )
+                }
+                _ => return Ok(None),
+            };
+            let mut out = Tensor::uninit(device, [GROUPS * numbers])?;
+            let flop = (GROUPS * flop) as u64 * rounds as u64;
+            let run = Dispatch::new(shader, &mut out).sizes(&[rounds]).constant(0, local).groups(GROUPS);
+            let run = vulkan.units().into_iter().fold(run, |run, units| with_units(units, run));
             vulkan.run(Work { linear: flop, ..Work::default() }, run)?;
             finished(out)?;
-            Ok(flop)
+            Ok(Some(flop))
         }
     }
 }

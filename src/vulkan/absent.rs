@@ -45,6 +45,11 @@ impl Vulkan {
         match self.0 {}
     }
 
+    /// How often matrix units did an op, or a part of it, so far.
+    pub fn unit_runs(&self) -> u64 {
+        match self.0 {}
+    }
+
     /// How its shaders cut their work.
     pub fn tuning(&self) -> &Tuning {
         match self.0 {}

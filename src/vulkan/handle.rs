@@ -41,6 +41,8 @@ pub(super) struct State {
     units: Option<Units>,
     /// Bytes of tensors that shaders have read and written, each operand once.
     pub traffic: AtomicU64,
+    /// Runs of shaders for matrix units.
+    pub unit_runs: AtomicU64,
     pipeline_cache: Option<PathBuf>,
     tuning: Tuning,
 }
@@ -106,6 +108,7 @@ impl Vulkan {
             precision: options.precision,
             units,
             traffic: AtomicU64::new(0),
+            unit_runs: AtomicU64::new(0),
             pipeline_cache: options.pipeline_cache,
             tuning,
         })))
@@ -124,6 +127,11 @@ impl Vulkan {
     /// go through memory if nothing stays in caches from one run to the next, and no run reads twice.
     pub fn traffic(&self) -> u64 {
         self.0.traffic.load(Ordering::Relaxed)
+    }
+
+    /// How often matrix units did an op, or a part of it, so far.
+    pub fn unit_runs(&self) -> u64 {
+        self.0.unit_runs.load(Ordering::Relaxed)
     }
 
     /// How its shaders cut their work.

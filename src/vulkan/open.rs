@@ -149,7 +149,10 @@ pub(super) fn open(physical: Arc<PhysicalDevice>, units: bool) -> Result<(Arc<De
             khr_portability_subset: supported.khr_portability_subset,
             ..if units { matrices::EXTENSIONS } else { DeviceExtensions::empty() }
         },
-        enabled_features: if units { matrices::FEATURES } else { DeviceFeatures::empty() },
+        enabled_features: DeviceFeatures {
+            shader_float16: physical.supported_features().shader_float16,
+            ..if units { matrices::FEATURES } else { DeviceFeatures::empty() }
+        },
         ..Default::default()
     };
     let (device, mut queues) = Device::new(physical, info).map_err(|error| driver("open the device", error))?;

@@ -95,6 +95,7 @@ impl Vulkan {
         let read = inputs.iter().zip(&parts).filter(|(input, _)| matches!(input, Bound::Tensor(..)));
         let traffic = size(&out) * (1 + u64::from(in_place)) + read.map(|(_, part)| size(part)).sum::<u64>();
         self.0.traffic.fetch_add(traffic, Ordering::Relaxed);
+        self.0.unit_runs.fetch_add(u64::from(shader.units), Ordering::Relaxed);
         parts.insert(0, out);
         let cost = work.flop().saturating_add(work.moved);
         let copies: SmallVec<[&WeightCopy; 4]> = copies.iter().flatten().map(|copy| &**copy).collect();

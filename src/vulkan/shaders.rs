@@ -65,6 +65,8 @@ shaders! {
     NORM_ROPE = "norm_rope", 5, true;
     PATCH = "patch", 2, false;
     PROBE = "probe", 1, false;
+    PROBE_HALVES = "probe_halves", 1, false;
+    PROBE_UNITS = "probe_units", 1, false, units;
     ROPE = "rope", 3, false;
     UPSAMPLE = "upsample", 2, false;
 }

@@ -95,12 +95,9 @@ if [ "$mode" = unstable ]; then
     planted halves
     none --precision half "${clip[@]}"
     settings "${settings_of_memory[@]}"
-    # That layer breaks down on other shaders, which the rest of this script sees.
+    # Attention is in the trial with which a device is opened; with more of it, and with other shaders, that layer breaks down.
     none --self-test=linear --precision half
     none --self-test=conv3d --precision half
-    # It takes the barriers of subgroups, which stand in this shader alone, for none.
-    settings "${settings_of_memory[@]}" 'gpuav_shared_memory_data_race = false'
-    none --self-test=attention --precision half
     exit
 fi
 

@@ -48,6 +48,7 @@ pub struct Pending {
     pub case: Case,
     storage: Storage,
     activations: Storage,
+    by_units: bool,
     path: String,
     found: Found,
 }
@@ -64,7 +65,8 @@ struct Times {
 impl Pending {
     /// The row when all visits are over, on a device that can do so much at most.
     pub fn row(self, peak: &Peak) -> Row {
-        let Self { case, storage, activations, path, found } = self;
+        let Self { case, storage, activations, by_units, path, found } = self;
+        let peak = if by_units { &peak.of_units() } else { peak };
         let weights = case.has_weight().then_some(storage);
         let (flop, bytes) = (case.flop(), bytes(&case, storage, activations));
         let (measured, skipped) = match found {
@@ -89,7 +91,8 @@ impl Bench<'_> {
     ///
     /// # Errors
     /// Those of ops, but for memory that does not suffice.
-    pub fn first(&self, case: Case, storage: Storage, path: String) -> Result<Pending> {
+    pub fn first(&self, case: Case, storage: Storage) -> Result<Pending> {
+        let before = unit_runs(self.device);
         let activations = self.activations(&case);
         let bytes = bytes(&case, storage, activations);
         let found = match self.measure(&case, storage, bytes) {
@@ -99,7 +102,9 @@ impl Bench<'_> {
             }
             found => found?,
         };
-        Ok(Pending { case, storage, activations, path, found })
+        let by_units = unit_runs(self.device) > before;
+        let path = path(self.device, &case, by_units);
+        Ok(Pending { case, storage, activations, by_units, path, found })
     }
 
     /// Times a row once more, some time after the visits before, if that fits into its time; the quietest visit counts.
@@ -273,12 +278,21 @@ fn bytes(case: &Case, storage: Storage, activations: Storage) -> u64 {
     case.bytes_with(storage.dtype().size(), activations.dtype().size())
 }
 
+/// How often matrix units were at work.
+fn unit_runs(device: &Device) -> u64 {
+    if let Device::Vulkan(vulkan) = device { vulkan.unit_runs() } else { 0 }
+}
+
 /// Which way the engine goes on a device.
-pub fn path(device: &Device, case: &Case) -> String {
+fn path(device: &Device, case: &Case, by_units: bool) -> String {
     if let Device::Vulkan(vulkan) = device {
-        let cut = tune::class_of(case).map(|class| format!(", {}", vulkan.tuning().cut(class)));
-        let sums = if device.precision() == Precision::Half { "f16 in f32" } else { "f32" };
-        return format!("vulkan, {sums}{}", cut.unwrap_or_default());
+        let cut = tune::class_of(case, by_units).map(|class| format!(", {}", vulkan.tuning().cut(class)));
+        let way = match (vulkan.matrices(), device.precision()) {
+            (Some([m, n, k]), _) if by_units => format!("matrix units of {m}x{n}x{k}"),
+            (_, Precision::Half) => "f16 in f32".to_owned(),
+            (_, Precision::Full) => "f32".to_owned(),
+        };
+        return format!("vulkan, {way}{}", cut.unwrap_or_default());
     }
     let level = device.to_string().trim_start_matches("cpu ").to_owned();
     let Case::Conv3d(conv) = case else { return level };

@@ -1,8 +1,9 @@
 //! What a device can do at most: measured, as datasheets promise what nobody gets.
 
 use rayon::prelude::*;
+use zoetrope::ops::{self, Arithmetic};
 use zoetrope::plan::multiply_add;
-use zoetrope::{Device, Tensor, ops};
+use zoetrope::{Device, Tensor};
 
 use crate::clock::Moment;
 use crate::error::Result;
@@ -21,9 +22,17 @@ const COPIED: usize = 1 << 24;
 /// # Errors
 /// Those of ops.
 pub fn measure(device: &Device, cache: u64) -> Result<Peak> {
-    let (flops, thread_flops) = arithmetic(device)?;
+    let full = arithmetic(device, Arithmetic::Full)?;
+    let [half_flops, matrix_flops] = [Arithmetic::Halves, Arithmetic::Matrices].map(|of| arithmetic(device, of));
+    let rate = |measured: Option<(f64, Option<f64>)>| measured.map(|(flops, _)| flops);
     let bytes = if device.is_gpu() { copies(device, cache)? } else { copy(cache)? };
-    Ok(Peak { flops: Some(flops), thread_flops, bytes })
+    Ok(Peak {
+        flops: rate(full),
+        thread_flops: full.and_then(|(_, thread)| thread),
+        half_flops: rate(half_flops?),
+        matrix_flops: rate(matrix_flops?),
+        bytes,
+    })
 }
 
 /// The best rate of an amount in each attempt, by the clock and by the time that threads ran; a GPU's own clock is the one
@@ -45,13 +54,15 @@ fn best(device: &Device, mut attempt: impl FnMut() -> Result<f64>) -> Result<(f6
     Ok((best, (best_thread > 0.0 && !device.is_gpu()).then_some(best_thread)))
 }
 
-/// Multiplications and additions in registers.
-fn arithmetic(device: &Device) -> Result<(f64, Option<f64>)> {
+/// Multiplications and additions in registers, if the device does them so.
+fn arithmetic(device: &Device, of: Arithmetic) -> Result<Option<(f64, Option<f64>)>> {
     // As many rounds as take some time, on whatever device.
     let mut rounds = 1;
     loop {
         let start = Moment::now();
-        multiply_add(device, rounds)?;
+        if multiply_add(device, of, rounds)?.is_none() {
+            return Ok(None);
+        }
         device.wait()?;
         let seconds = start.elapsed().0;
         if seconds >= ATTEMPT / 2.0 || rounds >= 1 << 28 {
@@ -60,7 +71,7 @@ fn arithmetic(device: &Device) -> Result<(f64, Option<f64>)> {
         // The first runs tell little of the next.
         rounds *= 2 << (seconds < ATTEMPT / 16.0) as usize;
     }
-    best(device, || Ok(multiply_add(device, rounds)? as f64))
+    best(device, || Ok(multiply_add(device, of, rounds)?.unwrap_or(0) as f64)).map(Some)
 }
 
 /// A copy by every thread of the pool at once, as ops use it.

@@ -141,6 +141,13 @@ pub struct Peak {
     pub flops: Option<f64>,
     /// The same for each second that a thread ran.
     pub thread_flops: Option<f64>,
+    /// FLOP a second of multiplications and additions of F16 in pairs, on a GPU that has them; files of earlier versions
+    /// have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub half_flops: Option<f64>,
+    /// FLOP a second of products of F16 matrices with sums of F32, where matrix units do them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matrix_flops: Option<f64>,
     /// Bytes a second that a copy reads and writes, past all caches.
     pub bytes: f64,
 }
@@ -152,8 +159,15 @@ impl Peak {
         Self {
             flops: higher(self.flops, other.flops),
             thread_flops: higher(self.thread_flops, other.thread_flops),
+            half_flops: higher(self.half_flops, other.half_flops),
+            matrix_flops: higher(self.matrix_flops, other.matrix_flops),
             bytes: self.bytes.max(other.bytes),
         }
+    }
+
+    /// The peak of what matrix units do.
+    pub fn of_units(self) -> Self {
+        Self { flops: self.matrix_flops, thread_flops: None, ..self }
     }
 
     /// Seconds that nothing can stay below, and what sets them; `None` where the rate is not known.
@@ -501,7 +515,9 @@ mod tests {
 
     #[test]
     fn the_bound_is_the_higher_of_two() {
-        let peak = Peak { flops: Some(100.0), thread_flops: Some(50.0), bytes: 10.0 };
+        let [half_flops, matrix_flops] = [Some(200.0), Some(1000.0)];
+        let peak = Peak { flops: Some(100.0), thread_flops: Some(50.0), half_flops, matrix_flops, bytes: 10.0 };
+        assert_eq!(peak.of_units().bound(1000.0, 10.0), Some((1.0, Limit::Compute)));
         assert_eq!(peak.bound(1000.0, 10.0), Some((10.0, Limit::Compute)));
         assert_eq!(peak.bound(100.0, 100.0), Some((10.0, Limit::Memory)));
         assert_eq!((peak.thread_bound(1000.0, 10.0), peak.thread_bound(100.0, 100.0)), (Some(20.0), None));

@@ -7,7 +7,7 @@ use crate::case::{Case, Op};
 use crate::devices::{self, Opened};
 use crate::error::{Error, Result};
 use crate::machine::{self, Host};
-use crate::measure::{self, Bench, VISITS};
+use crate::measure::{Bench, VISITS};
 use crate::results::{self, DeviceResults, Peak, Results, Row, SCHEMA, Storage};
 use crate::suite::Suite;
 use crate::{clock, peak};
@@ -73,7 +73,8 @@ pub fn peaks(choices: &[DeviceChoice]) -> Result<Vec<(Opened, Peak)>> {
         let peak = peak::measure(&opened.device, opened.info.cache)?;
         Ok((opened, peak))
     };
-    devices::open(choices, Precision::Full)?.into_iter().map(measured).collect()
+    // At half precision, where matrix units are at work.
+    devices::open(choices, Precision::Half)?.into_iter().map(measured).collect()
 }
 
 /// The rows of a suite that were asked for, each with the storage type of its weight.
@@ -99,7 +100,7 @@ fn device(options: &Options, opened: &Opened, host: &Host, progress: &mut dyn Fn
     let mut rows = Vec::new();
     for (i, (case, storage)) in cases.iter().enumerate() {
         progress(&format!("{}: {} of {}, {case}", info.id, i + 1, cases.len()));
-        rows.push(bench.first(*case, *storage, measure::path(device, case))?);
+        rows.push(bench.first(*case, *storage)?);
         device.release_unused();
     }
     // All once more, and again: what else a machine does changes over the seconds.

@@ -111,7 +111,10 @@ pub fn peak(peak: &Peak) -> String {
         format!("{} FLOP/s of multiply-add in registers (f32)", rate(flops))
     });
     let thread = peak.thread_flops.map(|flops| format!(" ({} FLOP for each second of a thread)", rate(flops)));
-    format!("{flops}{}, {}B/s copied", thread.unwrap_or_default(), rate(peak.bytes))
+    let more = [(peak.half_flops, "f16"), (peak.matrix_flops, "f16 matrices with sums of f32")];
+    let more = more.into_iter().filter_map(|(flops, what)| Some(format!(", {} ({what})", rate(flops?))));
+    let more: String = more.collect();
+    format!("{flops}{}{more}, {}B/s copied", thread.unwrap_or_default(), rate(peak.bytes))
 }
 
 /// The rows of a device that were measured, with a heading.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use zoetrope::plan::Probe;
 use zoetrope::tuning::{self, Class, Cut, Tuning};
-use zoetrope::{Device, DeviceOptions};
+use zoetrope::{Device, DeviceOptions, Precision};
 
 use crate::case::{Attention, Case, Conv3d, Linear};
 use crate::clock::Moment;
@@ -49,7 +49,8 @@ pub fn tune(device: &Device, seconds: f64, progress: &mut dyn FnMut(&str)) -> Re
     };
     let index = vulkan.info().index;
     let (probe, mut found, mut tuning) = (Probe::measure(device)?, Vec::new(), Tuning::default());
-    for class in Class::all() {
+    let units = vulkan.matrices().is_some();
+    for class in Class::all().filter(|class| units || !class.is_for_units()) {
         let cases = cases(class, &probe);
         if cases.is_empty() {
             continue;
@@ -61,7 +62,7 @@ pub fn tune(device: &Device, seconds: f64, progress: &mut dyn FnMut(&str)) -> Re
                 break;
             }
             progress(&format!("{class}: {} of {}, {cut}", i + 1, cuts.len()));
-            match time(index, Tuning::default().with(class, cut), &cases) {
+            match time(index, class, cut, &cases) {
                 Ok(seconds) => times.push((cut, seconds)),
                 // Some drivers do not compile all that they should.
                 Err(Error::Engine(zoetrope::Error::Device { .. })) if i > 0 => {}
@@ -86,17 +87,24 @@ fn cases(class: Class, probe: &Probe) -> Vec<Case> {
         Case::Attention(_) => case.flop() as f64 / probe.attention,
         _ => case.flop() as f64 / probe.conv3d,
     };
-    let mut cases: Vec<Case> =
-        Suite::Quick.cases().iter().filter(|case| class_of(case) == Some(class)).copied().collect();
+    let mut cases: Vec<Case> = Suite::Quick
+        .cases()
+        .iter()
+        .filter(|case| class_of(case, class.is_for_units()) == Some(class))
+        .copied()
+        .collect();
     cases.sort_by_key(|case| std::cmp::Reverse(case.flop()));
     // The smallest whatever it takes.
     let first = cases.iter().position(|case| seconds(case) < LONG).unwrap_or(cases.len().saturating_sub(1));
     cases.into_iter().skip(first).take(SHAPES).collect()
 }
 
-/// The class of a case whose shader is cut.
-pub fn class_of(case: &Case) -> Option<Class> {
+/// The class of a case whose shader is cut: that for matrix units or the other one.
+pub fn class_of(case: &Case, by_units: bool) -> Option<Class> {
     match *case {
+        Case::Linear(Linear { rows, .. }) if by_units => Some(Class::linear_units(rows)),
+        Case::Conv3d(Conv3d { outputs, .. }) if by_units => Some(Class::conv3d_units(outputs)),
+        Case::Attention(_) if by_units => None,
         Case::Linear(Linear { rows, n, .. }) => Some(Class::linear(rows, n)),
         Case::Conv3d(Conv3d { frames, height, width, outputs, .. }) => {
             Some(Class::conv3d(frames * height * width, outputs))
@@ -107,9 +115,13 @@ pub fn class_of(case: &Case) -> Option<Class> {
 }
 
 /// The geometric mean of the seconds that cases take with some sizes.
-fn time(index: usize, tuning: Tuning, cases: &[Case]) -> Result<f64> {
-    let options =
-        DeviceOptions { tuning: Some(tuning), pipeline_cache: saved::pipelines(), ..DeviceOptions::default() };
+fn time(index: usize, class: Class, cut: Cut, cases: &[Case]) -> Result<f64> {
+    let options = DeviceOptions {
+        precision: if class.is_for_units() { Precision::Half } else { Precision::Full },
+        tuning: Some(Tuning::default().with(class, cut)),
+        pipeline_cache: saved::pipelines(),
+        ..DeviceOptions::default()
+    };
     let device = Device::vulkan(index, options)?;
     let mut all = Vec::new();
     for case in cases {
@@ -146,7 +158,7 @@ mod tests {
         let probe = Probe { linear: 1e12, attention: 1e12, conv3d: 1e12, moved: 1e11 };
         for class in Class::all() {
             let cases = cases(class, &probe);
-            assert!(cases.iter().all(|case| class_of(case) == Some(class)));
+            assert!(cases.iter().all(|case| class_of(case, class.is_for_units()) == Some(class)));
             // The quick suite has none of these: they keep the usual sizes.
             let rare = ["linear few narrow", "linear many narrow", "conv3d few wide"];
             assert_eq!(cases.is_empty(), rare.contains(&class.to_string().as_str()), "{class}");

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::case::Op;
-use crate::results::{DeviceResults, Measured, Row};
+use crate::results::{DeviceResults, Measured, Peak, Row};
 use crate::show;
 use crate::stats::median;
 
@@ -96,7 +96,7 @@ pub fn roofline(device: &DeviceResults) -> String {
     };
     let [low, high] = over(&|(row, _)| row.flop_per_byte, [0.1, 1000.0]);
     let x = Log::over(low, high, [FRAME[0], FRAME[1]]);
-    let top = peak.flops.unwrap_or(peak.bytes * 10.0);
+    let top = peak.flops.into_iter().chain(peak.matrix_flops).reduce(f64::max).unwrap_or(peak.bytes * 10.0);
     let [low, high] = over(&|(_, measured)| 1e12 * measured.tflops, [peak.bytes * x.first(), top]);
     let y = Log::over(low, high, [FRAME[3], FRAME[2]]);
 
@@ -110,7 +110,10 @@ pub fn roofline(device: &DeviceResults) -> String {
         text(&mut svg, "end", FRAME[0] - 6.0, y.place(tick) + 4.0, &scaled(tick));
     }
     text(&mut svg, "middle", (FRAME[0] + FRAME[1]) / 2.0, HEIGHT - 8.0, "FLOP for each byte");
-    roof(&mut svg, device, &x, &y);
+    roof(&mut svg, peak, &x, &y);
+    if peak.matrix_flops.is_some() {
+        roof(&mut svg, &peak.of_units(), &x, &y);
+    }
     for (row, measured) in points {
         let title = format!(
             "{}: {}FLOP/s, {}",
@@ -126,8 +129,7 @@ pub fn roofline(device: &DeviceResults) -> String {
 }
 
 /// The slope of memory and, where arithmetic was measured, the flat of that.
-fn roof(svg: &mut String, device: &DeviceResults, x: &Log, y: &Log) {
-    let peak = &device.peak;
+fn roof(svg: &mut String, peak: &Peak, x: &Log, y: &Log) {
     // The slope begins where it enters the frame and ends where arithmetic begins to count, or at the edge.
     let start = x.first().max(y.first() / peak.bytes);
     let edge = x.last().min(y.last() / peak.bytes);
