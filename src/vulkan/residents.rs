@@ -18,7 +18,7 @@ use crate::weights::Weight;
 const SHARE: u64 = 8;
 
 /// Bytes of a weight that are brought over at a time where the device makes something else of them.
-const ROOM: usize = 32 << 20;
+const ROOM: usize = 8 << 20;
 /// Invocations of a workgroup that does.
 const LOCAL: usize = 128;
 
@@ -100,34 +100,39 @@ impl Vulkan {
         }
     }
 
-    /// Brings a weight over and has the device make halves of it, some of its rows at a time.
+    /// Brings a weight over and has the device make halves of it, some of its rows at a time: in place where they are as long.
     fn upload_halves(&self, to: &Block, weight: &Weight) -> Result<()> {
         let (channels, taps) = channels_and_taps(weight);
-        let row = channels * taps;
-        let stored = row * weight.dtype().size();
-        let rows = (ROOM / stored).max(1);
-        let room = self.take((rows * stored).min(weight.bytes().len()).div_ceil(NUMBER))?;
-        for (i, bytes) in weight.bytes().chunks(rows * stored).enumerate() {
-            self.upload_bytes(&room, 0, bytes)?;
-            let (first, count) = (i * rows * row, bytes.len() / weight.dtype().size());
-            let words = |elements: usize, size: usize| (elements * size) as u64;
-            let written = words(first, 2)..words(first + count, 2);
-            let read = 0..(bytes.len() as u64).next_multiple_of(4);
-            let parts = [
-                Part { block: to, bytes: written, element: 2 },
-                Part { block: &room, bytes: read, element: weight.dtype().size() as u64 },
-            ];
-            let told = Told {
-                constants: &[(0, LOCAL as u32), (5, weight.dtype().constant())],
-                sizes: &[count, taps, channels].map(|size| size as u32),
-                scalars: &[],
-                groups: count.div_ceil(8 * LOCAL),
-                cost: 2 * bytes.len() as u64,
-            };
-            self.record(&HALVES, &told, &parts, &[])?;
+        let (row, size) = (channels * taps, weight.dtype().size());
+        let rows = (ROOM / (row * size)).max(1);
+        if taps == 1 && size == 2 {
+            self.upload_bytes(to, 0, weight.bytes())?;
+            return (0..weight.shape().numel()).step_by(rows * row).try_for_each(|first| {
+                let count = (rows * row).min(weight.shape().numel() - first);
+                self.make_halves(weight.dtype(), (to, first), (to, first), [count, taps, channels])
+            });
         }
+        let room = self.take((rows * row * size).min(weight.bytes().len()).div_ceil(NUMBER))?;
+        let made = weight.bytes().chunks(rows * row * size).enumerate().try_for_each(|(i, bytes)| {
+            self.upload_bytes(&room, 0, bytes)?;
+            self.make_halves(weight.dtype(), (&room, 0), (to, i * rows * row), [bytes.len() / size, taps, channels])
+        });
         self.give(room);
-        Ok(())
+        made
+    }
+
+    /// Has the shader run on elements of these buffers from some on; `sizes` are their number, taps and channels.
+    fn make_halves(&self, dtype: DType, from: (&Block, usize), to: (&Block, usize), sizes: [usize; 3]) -> Result<()> {
+        let [count, ..] = sizes;
+        let told = Told {
+            constants: &[(0, LOCAL as u32), (5, dtype.constant())],
+            sizes: &sizes.map(|size| size as u32),
+            scalars: &[],
+            groups: count.div_ceil(8 * LOCAL),
+            cost: (count * (dtype.size() + 2)) as u64,
+        };
+        let parts = [Part::of(to, count, DType::F16), Part::of(from, count, dtype)];
+        self.record(&HALVES, &told, &parts, &[])
     }
 
     /// Makes what takes `bytes`, if need be after letting go of weights.

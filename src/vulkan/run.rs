@@ -31,6 +31,15 @@ pub(super) struct Part<'a> {
     pub element: u64,
 }
 
+impl<'a> Part<'a> {
+    /// So many elements of a buffer from one on, in whole words.
+    pub fn of((block, first): (&'a Block, usize), count: usize, dtype: DType) -> Self {
+        let element = dtype.size() as u64;
+        let end = ((first + count) as u64 * element).next_multiple_of(4);
+        Self { block, bytes: first as u64 * element..end, element }
+    }
+}
+
 /// What a shader is told, and what its run costs.
 pub(super) struct Told<'a> {
     /// Specialization constants by their ids.
@@ -82,11 +91,7 @@ impl Vulkan {
         for (input, copy) in inputs.iter().zip(&copies) {
             parts.push(match (input, copy) {
                 (Bound::Tensor(tensor, range), _) => self.part(shader, tensor, range.clone())?,
-                (Bound::Weight(_, range), Some(copy)) => {
-                    let element = copy.dtype.size() as u64;
-                    let end = (range.end as u64 * element).next_multiple_of(4);
-                    Part { block: &copy.block, bytes: range.start as u64 * element..end, element }
-                }
+                (Bound::Weight(_, range), Some(copy)) => Part::of((&copy.block, range.start), range.len(), copy.dtype),
                 // Any buffer will do.
                 _ => Part { block: out.block, bytes: out.bytes.clone(), element: out.element },
             });
