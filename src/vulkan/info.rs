@@ -91,6 +91,19 @@ pub struct GpuInfo {
     pub unusable: Option<String>,
 }
 
+/// As a list of devices has it: what it is, what it can do, and why it cannot be used.
+impl fmt::Display for GpuInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, vendor, driver, kind, memory, f16, subgroup, api, matrices, unusable, .. } = self;
+        let memory = *memory as f64 / f64::from(1 << 30);
+        let half = if *f16 { "f16" } else { "no f16" };
+        write!(f, "{name}; {vendor}, {kind}; {driver}, Vulkan {api}; {memory:.1} GiB; {half}")?;
+        matrices.iter().try_for_each(|[m, n, k]| write!(f, ", matrices of {m}x{n}x{k}"))?;
+        write!(f, "; subgroups of {subgroup}")?;
+        unusable.iter().try_for_each(|why| write!(f, "; cannot be used: {why}"))
+    }
+}
+
 impl GpuInfo {
     /// The precision that serves on it: half where it computes in f16, but in full on a software driver, which saves nothing
     /// by it.

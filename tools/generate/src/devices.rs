@@ -63,20 +63,10 @@ pub fn list() -> Result<()> {
     }
     text.push('\n');
     match Device::gpus() {
-        Ok(gpus) => gpus.iter().for_each(|gpu| text.push_str(&line(gpu))),
+        Ok(gpus) => {
+            gpus.iter().for_each(|gpu| text.push_str(&format!("{:<9} {gpu}\n", format!("vulkan:{}", gpu.index))))
+        }
         Err(error) => text.push_str(&format!("no GPU: {error}\n")),
     }
     print(text.as_bytes())
-}
-
-fn line(gpu: &GpuInfo) -> String {
-    let GpuInfo { index, name, vendor, driver, kind, memory, f16, subgroup, api, matrices, unusable, .. } = gpu;
-    let half = if *f16 { "f16" } else { "no f16" };
-    let matrices = matrices.iter().map(|[m, n, k]| format!(", matrices of {m}x{n}x{k}")).collect::<String>();
-    let unusable = unusable.as_ref().map(|why| format!("; cannot be used: {why}")).unwrap_or_default();
-    let memory = plan::bytes(*memory);
-    format!(
-        "{:<9} {name}; {vendor}, {kind}; {driver}, Vulkan {api}; {memory}; {half}{matrices}; subgroups of {subgroup}{unusable}\n",
-        format!("vulkan:{index}")
-    )
 }

@@ -127,21 +127,10 @@ pub fn list() -> Result<String> {
 }
 
 fn line(text: &mut String, gpu: &GpuInfo) {
-    let GpuInfo { index, name, vendor, driver, kind, memory, f16, subgroup, api, matrices, unusable, .. } = gpu;
-    let half = if *f16 { "f16" } else { "no f16" };
-    let matrices = matrices.iter().map(|[m, n, k]| format!(", matrices of {m}x{n}x{k}")).collect::<String>();
-    let remark = match (unusable, kind) {
-        (Some(why), _) => format!("; cannot be used: {why}"),
-        (None, GpuKind::Software) => "; measured only where it is named".into(),
-        _ => String::new(),
-    };
-    let memory = gibibytes(*memory);
-    let id = format!("vulkan:{index}");
+    let unasked = gpu.kind == GpuKind::Software && gpu.unusable.is_none();
+    let remark = if unasked { "; measured only where it is named" } else { "" };
     // Writing to a text does not fail.
-    let _ = writeln!(
-        text,
-        "{id:<9} {name}; {vendor}, {kind}; {driver}, Vulkan {api}; {memory}; {half}{matrices}; subgroups of {subgroup}{remark}"
-    );
+    let _ = writeln!(text, "{:<9} {gpu}{remark}", format!("vulkan:{}", gpu.index));
 }
 
 fn gibibytes(bytes: u64) -> String {
