@@ -23,8 +23,8 @@ use super::open::{PUSH_BYTES, driver, fault};
 use crate::error::{DeviceFault, Result};
 use crate::tuning::Tuning;
 
-/// A shader with its specialization constants.
-type Key = (&'static str, Vec<(u32, u32)>);
+/// Pipelines of a shader, by their specialization constants.
+type Variants = Vec<(Vec<(u32, u32)>, Arc<ComputePipeline>)>;
 
 /// The pipelines of a device.
 pub(super) struct Pipelines {
@@ -32,7 +32,7 @@ pub(super) struct Pipelines {
     modules: HashMap<&'static str, Arc<ShaderModule>>,
     /// One layout for each number of bindings.
     layouts: HashMap<u32, Arc<PipelineLayout>>,
-    compiled: HashMap<Key, Arc<ComputePipeline>>,
+    compiled: HashMap<&'static str, Variants>,
     cache: Option<Arc<PipelineCache>>,
     file: Option<PathBuf>,
     /// Whether there is more to save than was loaded.
@@ -55,8 +55,9 @@ impl Pipelines {
 
     /// The pipeline of a shader, compiled when it is first asked for.
     pub fn get(&mut self, shader: &'static Shader, constants: &[(u32, u32)]) -> Result<Arc<ComputePipeline>> {
-        let key = (shader.name, constants.to_vec());
-        if let Some(pipeline) = self.compiled.get(&key) {
+        // A model has a few of each: to look at all is quicker than to make a key.
+        let variants = self.compiled.get(shader.name).into_iter().flatten();
+        if let Some((_, pipeline)) = variants.into_iter().find(|(own, _)| own == constants) {
             return Ok(pipeline.clone());
         }
         let layout = self.layout(shader.bindings)?;
@@ -80,7 +81,7 @@ impl Pipelines {
         };
         let pipeline = compile().map_err(|error| refused(shader, &error))?;
         self.grown = true;
-        self.compiled.insert(key, pipeline.clone());
+        self.compiled.entry(shader.name).or_default().push((constants.to_vec(), pipeline.clone()));
         Ok(pipeline)
     }
 

@@ -517,7 +517,7 @@ mod tests {
     fn the_bound_is_the_higher_of_two() {
         let [half_flops, matrix_flops] = [Some(200.0), Some(1000.0)];
         let peak = Peak { flops: Some(100.0), thread_flops: Some(50.0), half_flops, matrix_flops, bytes: 10.0 };
-        assert_eq!(peak.of_units().bound(1000.0, 10.0), Some((1.0, Limit::Compute)));
+        assert_eq!(peak.of_units().bound(3000.0, 10.0), Some((3.0, Limit::Compute)));
         assert_eq!(peak.bound(1000.0, 10.0), Some((10.0, Limit::Compute)));
         assert_eq!(peak.bound(100.0, 100.0), Some((10.0, Limit::Memory)));
         assert_eq!((peak.thread_bound(1000.0, 10.0), peak.thread_bound(100.0, 100.0)), (Some(20.0), None));
