@@ -176,8 +176,13 @@ void main() {
                 tiles_memory[i] = inside ? v4(v_offset + row * kv_stride + head * head_dim + d, head_dim - d) : vec4(0.0);
             }
             barrier();
-            for (uint quad = 0; quad < SLICE / 4; quad++) {
-                [[unroll]] for (uint n = 0; n < VECTORS; n++) {
+            [[unroll]] for (uint n = 0; n < VECTORS; n++) {
+                // A slice's sum, then that of all: one sum of ten thousands of terms would lose two digits.
+                vec4 added[TM];
+                [[unroll]] for (uint i = 0; i < TM; i++) {
+                    added[i] = vec4(0.0);
+                }
+                for (uint quad = 0; quad < SLICE / 4; quad++) {
                     uint at = 4 * quad * WIDTH + tx + n * TX;
                     vec4 values[4];
                     [[unroll]] for (uint key = 0; key < 4; key++) {
@@ -185,12 +190,14 @@ void main() {
                     }
                     [[unroll]] for (uint i = 0; i < TM; i++) {
                         vec4 four = weights[(ty + i * TY) * WEIGHT_PITCH + slice / 4 + quad];
-                        vec4 added = sum[i * VECTORS + n];
-                        added = fma(vec4(four.x), values[0], added);
-                        added = fma(vec4(four.y), values[1], added);
-                        added = fma(vec4(four.z), values[2], added);
-                        sum[i * VECTORS + n] = fma(vec4(four.w), values[3], added);
+                        added[i] = fma(vec4(four.x), values[0], added[i]);
+                        added[i] = fma(vec4(four.y), values[1], added[i]);
+                        added[i] = fma(vec4(four.z), values[2], added[i]);
+                        added[i] = fma(vec4(four.w), values[3], added[i]);
                     }
+                }
+                [[unroll]] for (uint i = 0; i < TM; i++) {
+                    sum[i * VECTORS + n] += added[i];
                 }
             }
         }

@@ -9,7 +9,7 @@
 # synchronization of ops on SwiftShader alone, half a minute; all of it takes a quarter of an hour.
 #
 # `unstable` does the same for matrix units, which the lavapipe of Debian's unstable has: it bootstraps a system with that
-# driver and its layer into FOLDER (target/unstable; 600 MB), for which it must be root and have debootstrap.
+# driver and its layer into FOLDER (target/unstable; 1 GB), for which it must be root and have debootstrap.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 mode=${1:-all}
