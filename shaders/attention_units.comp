@@ -1,10 +1,5 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
-#extension GL_EXT_control_flow_attributes : require
-#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
-#extension GL_KHR_cooperative_matrix : require
-#extension GL_KHR_memory_scope_semantics : require
-#extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_vote : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 
@@ -22,6 +17,7 @@
 // Dispatch: heads ceil(queries / BM) groups
 // Shared memory: 4 BN (HEAD + 8) + 4 BM (BN + 8) bytes
 
+#include "include/matrix.glsl"
 #include "include/group.glsl"
 
 layout(constant_id = 1) const uint BM = 128;
@@ -29,9 +25,6 @@ layout(constant_id = 2) const uint BN = 32;
 layout(constant_id = 4) const uint HEAD = 128;
 layout(constant_id = 6) const uint BIAS = 0;
 layout(constant_id = 11) const bool OUT_HALVES = false;
-layout(constant_id = 20) const uint UNIT_M = 16;
-layout(constant_id = 21) const uint UNIT_N = 16;
-layout(constant_id = 22) const uint UNIT_K = 16;
 
 #include "include/result.glsl"
 
@@ -109,7 +102,7 @@ void main() {
     uint part = gl_SubgroupInvocationID % SHARERS;
     uint query = first_query + gl_SubgroupID * UNIT_M + row;
 
-    coopmat<float16_t, gl_ScopeSubgroup, UNIT_M, UNIT_K, gl_MatrixUseA> own_queries[TERMS];
+    MATRIX_LEFT own_queries[TERMS];
     for (uint first = 0; first < BM; first += STAGED) {
         barrier();
         for (uint i = me; i < STAGED * EIGHTS; i += gl_WorkGroupSize.x) {
@@ -129,9 +122,9 @@ void main() {
         }
     }
 
-    coopmat<float, gl_ScopeSubgroup, UNIT_M, UNIT_N, gl_MatrixUseAccumulator> sums[COLUMNS];
+    MATRIX_SUMS sums[COLUMNS];
     [[unroll]] for (uint i = 0; i < COLUMNS; i++) {
-        sums[i] = coopmat<float, gl_ScopeSubgroup, UNIT_M, UNIT_N, gl_MatrixUseAccumulator>(0.0);
+        sums[i] = MATRIX_SUMS(0.0);
     }
     float largest = LOWEST;
     float total = 0.0;
@@ -151,13 +144,13 @@ void main() {
             fetch(first_key + BN, head);
         }
 
-        coopmat<float, gl_ScopeSubgroup, UNIT_M, UNIT_N, gl_MatrixUseAccumulator> products[KEYS];
+        MATRIX_SUMS products[KEYS];
         [[unroll]] for (uint j = 0; j < KEYS; j++) {
-            products[j] = coopmat<float, gl_ScopeSubgroup, UNIT_M, UNIT_N, gl_MatrixUseAccumulator>(0.0);
+            products[j] = MATRIX_SUMS(0.0);
         }
         [[unroll]] for (uint term = 0; term < TERMS; term++) {
             [[unroll]] for (uint j = 0; j < KEYS; j++) {
-                coopmat<float16_t, gl_ScopeSubgroup, UNIT_K, UNIT_N, gl_MatrixUseB> columns;
+                MATRIX_RIGHT columns;
                 uint from = j * UNIT_N * PITCH + term * UNIT_K / 8;
                 coopMatLoad(columns, staged, from, PITCH, gl_CooperativeMatrixLayoutColumnMajor);
                 products[j] = coopMatMulAdd(own_queries[term], columns, products[j]);
@@ -223,17 +216,17 @@ void main() {
         }
         subgroupBarrier();
         if (shrinks) {
-            coopmat<float, gl_ScopeSubgroup, UNIT_M, UNIT_N, gl_MatrixUseAccumulator> by;
+            MATRIX_SUMS by;
             coopMatLoad(by, strips, factors, UNIT_N / 4, gl_CooperativeMatrixLayoutRowMajor);
             [[unroll]] for (uint i = 0; i < COLUMNS; i++) {
                 sums[i] *= by;
             }
         }
         [[unroll]] for (uint term = 0; term < BN / UNIT_K; term++) {
-            coopmat<float16_t, gl_ScopeSubgroup, UNIT_M, UNIT_K, gl_MatrixUseA> rows;
+            MATRIX_LEFT rows;
             coopMatLoad(rows, strips, own + term * UNIT_K / 8, WEIGHT_PITCH, gl_CooperativeMatrixLayoutRowMajor);
             [[unroll]] for (uint i = 0; i < COLUMNS; i++) {
-                coopmat<float16_t, gl_ScopeSubgroup, UNIT_K, UNIT_N, gl_MatrixUseB> columns;
+                MATRIX_RIGHT columns;
                 uint from = (BN + term * UNIT_K) * PITCH + i * UNIT_N / 8;
                 coopMatLoad(columns, staged, from, PITCH, gl_CooperativeMatrixLayoutRowMajor);
                 sums[i] = coopMatMulAdd(rows, columns, sums[i]);

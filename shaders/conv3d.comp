@@ -41,44 +41,24 @@ layout(constant_id = 11) const bool TAIL_HALVES = false;
 #include "include/four.glsl"
 #include "include/weight.glsl"
 #include "include/tile.glsl"
+#include "include/pixels.glsl"
 
 layout(std430, binding = 0) buffer Out { float result[]; };
 FOUR(x, 1, X_HALVES)
 FOUR(tail, 2, TAIL_HALVES)
 layout(std430, binding = 4) readonly buffer Bias { float bias[]; };
 
-layout(push_constant) uniform Push {
-    uint out_offset, x_offset, tail_offset, w_offset, bias_offset;
-    uint frames, height, width, c, n;
-    uint out_frames, out_height, out_width;
-    uint kt, kh, kw;
-    uint stride_t, stride_h, stride_w;
-    uint tail_frames, pad_front, pad_top, pad_left;
-    uint row_stride, channel_stride, tap_stride, first_group;
-};
-
-// Where the first tap of each row of the tile lies, counted from the first frame of the tail (or of x) and the first row
-// and column of a frame; negative in the padding.
-shared int first_frame[BM];
-shared int first_line[BM];
-shared int first_column[BM];
-
 // Channels `channel` to `channel + 3` of what a tap of the tile's row sees.
 vec4 pixel(uint row, uvec3 tap, uint channel) {
-    int t = first_frame[row] + int(tap.x);
-    uint line = uint(first_line[row] + int(tap.y));
-    uint column = uint(first_column[row] + int(tap.z));
-    // What is negative is a large number now.
-    if (t < 0 || line >= height || column >= width || channel >= c) {
+    uint place = seen_pixel(row, tap);
+    if (place == IN_PADDING || channel >= c) {
         return vec4(0.0);
     }
-    uint place = line * width + column;
-    uint frame = uint(t);
-    if (frame < tail_frames) {
-        return tail4(tail_offset + (frame * height * width + place) * c + channel, c - channel);
+    uint before = tail_frames * height * width;
+    if (place < before) {
+        return tail4(tail_offset + place * c + channel, c - channel);
     }
-    frame -= tail_frames;
-    return x4(x_offset + (frame * height * width + place) * c + channel, c - channel);
+    return x4(x_offset + (place - before) * c + channel, c - channel);
 }
 
 // Channels `channel` to `channel + 3` of a tap of the weight's row.
@@ -111,18 +91,8 @@ void main() {
     uint tx = me % TX;
     uint ty = me / TX;
 
-    for (uint row = me; row < BM; row += gl_WorkGroupSize.x) {
-        uint place = start.x + row;
-        uint line = place / out_width;
-        uint frame = line / out_height;
-        // Rows beyond the last pixel see nothing.
-        first_frame[row] = place < pixels ? int(frame * stride_t) - int(pad_front) : -0x40000000;
-        first_line[row] = int((line - frame * out_height) * stride_h) - int(pad_top);
-        first_column[row] = int((place - line * out_width) * stride_w) - int(pad_left);
-    }
-    // The last frame that the tile has a part in: taps that are in the padding for it are so for all.
-    uint last_place = min(start.x + BM, pixels) - 1;
-    uint last_frame = last_place / (out_width * out_height) * stride_t;
+    place_rows(start.x, pixels);
+    uint last_frame = last_frame_of(start.x, pixels);
 
     clear_totals();
     uint staged = 0;

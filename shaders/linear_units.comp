@@ -1,10 +1,5 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
-#extension GL_EXT_control_flow_attributes : require
-#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
-#extension GL_KHR_cooperative_matrix : require
-#extension GL_KHR_memory_scope_semantics : require
-#extension GL_KHR_shader_subgroup_basic : require
 
 // linear and linear_add by matrix units, of x and w of 16-bit floats. See include/units.glsl.
 //
@@ -16,6 +11,7 @@
 // Dispatch: ceil(rows / BM) ceil(n / BN) groups
 // Shared memory: max((BM + BN) (2 BK + 16), 4 UNIT_M (TN + 4) (BM / TM) (BN / TN)) bytes
 
+#include "include/matrix.glsl"
 #include "include/group.glsl"
 #include "include/math.glsl"
 

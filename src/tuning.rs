@@ -39,8 +39,8 @@ impl Size {
 }
 
 /// Rows and columns of a workgroup's part of a product, and of an invocation's part of that; where matrix units work, of a
-/// subgroup's. Of attention the queries of a
-/// workgroup, the keys of `v` that it stages at a time, the queries of an invocation, and 4.
+/// subgroup's. Of attention the queries of a workgroup, the keys of `v` that it stages at a time, the queries of an invocation,
+/// and 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// Of a workgroup.

@@ -3,17 +3,14 @@
 // A workgroup makes BM x BN results, a subgroup TM x TN of them, in matrices of UNIT_M x UNIT_N whose sums are of 32 bits.
 // Both tiles lie in shared memory as rows of BK terms, eight to a vector, and one vector of padding, which keeps eight
 // neighbouring rows in different banks. A tile's next terms are read into registers while the units work on those before.
-// How a matrix lies in the registers of a subgroup is the driver's secret: results go through shared memory, one matrix at a
-// time, to who knows their row and column.
+// How a matrix lies in the registers of a subgroup is the driver's secret: results go through shared memory, a row of
+// matrices at a time, to who knows their row and column.
 //
-// Who includes this defines the constants BM, BN, TM and TN, and
+// Who includes this includes matrix.glsl before, and defines the constants BM, BN, TM and TN, and
 //     `void begin(uint step)`: what comes is about the tiles of this step;
 //     `uvec4 left8(uint row, uint term)`, `uvec4 right8(uint row, uint term)`: eight terms of a row of a tile, packed;
 //     `void finish(uint row, uint column, vec2 value)`: takes a result of the tile and its right neighbour.
 
-layout(constant_id = 20) const uint UNIT_M = 16;
-layout(constant_id = 21) const uint UNIT_N = 16;
-layout(constant_id = 22) const uint UNIT_K = 16;
 layout(constant_id = 23) const uint BK = 32;
 
 const uint EIGHTS = BK / 8;
@@ -26,12 +23,12 @@ const uint ACROSS_UNITS = TN / UNIT_N;
 const uint LEFT_EACH = (BM * EIGHTS + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
 const uint RIGHT_EACH = (BN * EIGHTS + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
 
-// The left tile, then the right one; in the end a row of matrices of each subgroup.
 const uint TILES = (BM + BN) * PITCH;
 // A row of a subgroup's matrices, with padding.
 const uint STRIP_PITCH = TN / 4 + 1;
 const uint STRIP = UNIT_M * STRIP_PITCH;
 const uint STRIPS = SUBGROUPS * STRIP;
+// The left tile, then the right one; in the end a row of matrices of each subgroup.
 shared uvec4 tiles_memory[TILES > STRIPS ? TILES : STRIPS];
 
 void begin(uint step);
@@ -81,9 +78,9 @@ void stage_tiles() {
 void multiply_units(uint steps) {
     uint top = gl_SubgroupID / ACROSS * TM;
     uint left = gl_SubgroupID % ACROSS * TN;
-    coopmat<float, gl_ScopeSubgroup, UNIT_M, UNIT_N, gl_MatrixUseAccumulator> sums[DOWN_UNITS * ACROSS_UNITS];
+    MATRIX_SUMS sums[DOWN_UNITS * ACROSS_UNITS];
     [[unroll]] for (uint i = 0; i < DOWN_UNITS * ACROSS_UNITS; i++) {
-        sums[i] = coopmat<float, gl_ScopeSubgroup, UNIT_M, UNIT_N, gl_MatrixUseAccumulator>(0.0);
+        sums[i] = MATRIX_SUMS(0.0);
     }
     if (steps > 0) {
         fetch_tiles(0);
@@ -94,13 +91,13 @@ void multiply_units(uint steps) {
             fetch_tiles(step + 1);
         }
         [[unroll]] for (uint term = 0; term < BK; term += UNIT_K) {
-            coopmat<float16_t, gl_ScopeSubgroup, UNIT_M, UNIT_K, gl_MatrixUseA> rows[DOWN_UNITS];
+            MATRIX_LEFT rows[DOWN_UNITS];
             [[unroll]] for (uint i = 0; i < DOWN_UNITS; i++) {
                 uint at = (top + i * UNIT_M) * PITCH + term / 8;
                 coopMatLoad(rows[i], tiles_memory, at, PITCH, gl_CooperativeMatrixLayoutRowMajor);
             }
             [[unroll]] for (uint j = 0; j < ACROSS_UNITS; j++) {
-                coopmat<float16_t, gl_ScopeSubgroup, UNIT_K, UNIT_N, gl_MatrixUseB> columns;
+                MATRIX_RIGHT columns;
                 uint at = (BM + left + j * UNIT_N) * PITCH + term / 8;
                 coopMatLoad(columns, tiles_memory, at, PITCH, gl_CooperativeMatrixLayoutColumnMajor);
                 [[unroll]] for (uint i = 0; i < DOWN_UNITS; i++) {

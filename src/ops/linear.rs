@@ -6,7 +6,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::{Keep, Tensor};
 use crate::tuning::Class;
-use crate::vulkan::{self, Dispatch, Units, Vulkan};
+use crate::vulkan::{self, Dispatch, Vulkan};
 use crate::weights::Weight;
 use crate::work::Work;
 
@@ -95,12 +95,6 @@ fn fitting(op: &'static str, x: &Tensor, w: &Weight, bias: Option<&Tensor>) -> R
 /// Rows that are so few that reading the weight is all the work.
 const FEW: usize = 4;
 
-/// Matrix units for a product with rows of `x` from its element `start` on, if they take it.
-fn units_for(vulkan: &Vulkan, x: &Tensor, start: usize, w: &Weight, rows: usize) -> Option<Units> {
-    let fits = x.is_half() && rows > FEW && start.is_multiple_of(8);
-    vulkan.units().filter(|_| fits && vulkan.kept(w).for_units)
-}
-
 /// Has a shader run; with `residual`, the first row that is added to and a gate, on top of `out`.
 fn run(
     vulkan: &Vulkan,
@@ -116,16 +110,19 @@ fn run(
     if n == 0 {
         return Ok(());
     }
+    let kept = vulkan.kept(w);
     // A weight that is too large to be seen at one time goes in parts of its rows, the columns of the result.
     for (rows, columns) in vulkan.parts(x.shape().rows(), k.max(n)).into_iter().flat_map(|rows| {
         let parts = vulkan.parts_of_weight(w, n);
         parts.into_iter().map(move |columns| (rows.clone(), columns))
     }) {
-        let aligned = k.is_multiple_of(4) && (x.on(vulkan)?.1 + rows.start * k).is_multiple_of(4);
+        let start = x.on(vulkan)?.1 + rows.start * k;
+        let aligned = k.is_multiple_of(4) && start.is_multiple_of(4);
         let written = (first + rows.start) * n + columns.start..(first + rows.end) * n;
         let halves = [x, &*out].map(Tensor::is_half);
         let few = rows.len() <= FEW && halves == [false; 2];
-        let units = units_for(vulkan, x, x.on(vulkan)?.1 + rows.start * k, w, rows.len());
+        let fits = kept.for_units && halves[0] && rows.len() > FEW && start.is_multiple_of(8);
+        let units = vulkan.units().filter(|_| fits);
         let shader = match units {
             _ if few => &vulkan::LINEAR_FEW,
             Some(_) => &vulkan::LINEAR_UNITS,
@@ -137,12 +134,11 @@ fn run(
         let run = if few {
             run.constant(0, LOCAL as u32).constant(1, rows.len() as u32).groups(columns.len().div_ceil(4))
         } else if let Some(units) = units {
-            let run = cut(vulkan, Class::linear_units(rows.len()), run, rows.len(), columns.len());
-            with_units(units, run)
+            with_units(units, cut(vulkan, Class::linear_units(rows.len()), run, rows.len(), columns.len()))
         } else {
             cut(vulkan, Class::linear(rows.len(), columns.len()), run, rows.len(), columns.len())
         };
-        let run = run.constant(5, vulkan.kept(w).dtype.constant()).constant(6, aligned.into());
+        let run = run.constant(5, kept.dtype.constant()).constant(6, aligned.into());
         let run = run.constant(7, bias.is_some().into()).constant(8, activation_constant(activation));
         let run = run.constant(9, residual.is_some().into()).constant(10, gate.is_some().into());
         let run = run.constant(11, halves[0].into()).constant(12, halves[1].into());

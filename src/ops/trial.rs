@@ -42,7 +42,7 @@ fn all_three(device: &Device) -> Result<[Vec<f32>; 3]> {
     Ok([layer.to_vec()?, attended.to_vec()?, convolved.to_vec()?])
 }
 
-/// Whole numbers from -4 to 4, no two rows of which are the same, times a scale.
+/// Whole numbers from -4 to 4 without a short period, times a scale.
 fn pattern(count: usize, step: usize, scale: f32) -> Vec<f32> {
     (0..count).map(|i| ((i * step + i / 8 * 3 + i / 61) % 9) as f32).map(|value| scale * (value - 4.0)).collect()
 }

@@ -14,8 +14,8 @@ use crate::error::{DeviceFault, Error, Result};
 use crate::pool::{Pool, PoolStats};
 use crate::tuning::{Class, Cut, Tuning};
 
-/// FLOP and bytes that one dispatch and one submission may cost at first: a tenth of a second on the slowest GPU that is any use,
-/// far from where drivers lose patience.
+/// FLOP and bytes that one dispatch and one submission may cost at first: a tenth of a second on the slowest GPU that is any
+/// use, far from where drivers lose patience.
 const COST: u64 = 1 << 36;
 /// The same of a driver that computes on the processor.
 const SOFTWARE_COST: u64 = 1 << 33;

@@ -116,7 +116,8 @@ impl Weight {
     pub(crate) fn reshaped(&self, dims: &[usize]) -> Self {
         let shape = Shape::new(dims);
         assert_eq!(shape.numel(), self.shape.numel(), "{}: {} as {shape}", self.name(), self.shape);
-        Self { shape, ..self.clone() }
+        // A GPU may keep another shape otherwise.
+        Self { shape, slot: Arc::default(), ..self.clone() }
     }
 
     /// The part `range` of the outermost axis, of the same bytes.
@@ -141,20 +142,21 @@ impl Weight {
     /// Whether F16 holds all its numbers, though it may round them; reads them when it is first asked.
     #[cfg_attr(not(feature = "vulkan"), expect(dead_code, reason = "nobody asks"))]
     pub(crate) fn fits_f16(&self) -> bool {
+        // What is less than this is not rounded up to infinity.
+        const END: f32 = 65520.0;
         // As bits, numbers without a sign are in their order.
-        let below = |bytes: &[u8], most: f32| match self.dtype {
+        let fits = || match self.dtype {
             DType::F16 => true,
             DType::BF16 => {
-                let most = half::bf16::from_f32(most).to_bits();
-                bytes.as_chunks().0.iter().map(|&two| u16::from_le_bytes(two) & 0x7fff).fold(0, u16::max) < most
+                let numbers = self.bytes().as_chunks().0.iter().map(|&two| u16::from_le_bytes(two) & 0x7fff);
+                numbers.fold(0, u16::max) < half::bf16::from_f32(END).to_bits()
             }
             DType::F32 => {
-                let numbers = bytes.as_chunks().0.iter().map(|&four| u32::from_le_bytes(four) & 0x7fff_ffff);
-                numbers.fold(0, u32::max) < most.to_bits()
+                let numbers = self.bytes().as_chunks().0.iter().map(|&four| u32::from_le_bytes(four) & 0x7fff_ffff);
+                numbers.fold(0, u32::max) < END.to_bits()
             }
         };
-        // What is less than this is not rounded up to infinity.
-        *self.fits_f16.get_or_init(|| below(self.bytes(), 65520.0))
+        *self.fits_f16.get_or_init(fits)
     }
 
     /// The stored numbers, for kernels.

@@ -3,7 +3,8 @@
 use crate::case::{Attention, Case, Conv3d, Elementwise, Linear, Norm, Op};
 use crate::error::{Error, Result};
 use crate::models::{Clip, Model, Part, Piece, Sizes};
-use crate::results::{DeviceResults, Limit, Measured, Peak, Row};
+use crate::peak::{Limit, Peak};
+use crate::results::{DeviceResults, Measured, Row};
 use crate::show;
 
 /// A part of a run.

@@ -4,13 +4,14 @@ use zoetrope::plan::Probe;
 use zoetrope::{DeviceChoice, Precision};
 
 use crate::case::{Case, Op};
+use crate::clock;
 use crate::devices::{self, Opened};
 use crate::error::{Error, Result};
 use crate::machine::{self, Host};
 use crate::measure::{Bench, VISITS};
-use crate::results::{self, DeviceResults, Peak, Results, Row, SCHEMA, Storage};
+use crate::peak::{self, Peak};
+use crate::results::{self, DeviceResults, Results, Row, SCHEMA, Storage};
 use crate::suite::Suite;
-use crate::{clock, peak};
 
 /// A spread above this is warned of.
 const NOISY: f64 = 0.05;

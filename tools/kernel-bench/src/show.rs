@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Error;
-use crate::results::{DeviceResults, Measured, Peak, Results, Row};
+use crate::peak::Peak;
+use crate::results::{DeviceResults, Measured, Results, Row};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use crate::case::Op;
-use crate::results::{DeviceResults, Measured, Peak, Row};
+use crate::peak::Peak;
+use crate::results::{DeviceResults, Measured, Row};
 use crate::show;
 use crate::stats::median;
 

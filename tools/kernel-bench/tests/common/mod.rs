@@ -2,10 +2,11 @@
 
 use kernel_bench::case::{Case, ElementwiseKind, NormKind};
 use kernel_bench::machine::Host;
+use kernel_bench::peak::{Limit, Peak};
 use kernel_bench::random::Random;
 use kernel_bench::results::{
-    self, Clock, DeviceInfo, DeviceResults, ErrorFigures, Limit, Measured, Peak, Results, Row, SCHEMA, Skipped,
-    Storage, ThreadTiming, Timing, Types,
+    self, Clock, DeviceInfo, DeviceResults, ErrorFigures, Measured, Results, Row, SCHEMA, Skipped, Storage,
+    ThreadTiming, Timing, Types,
 };
 use kernel_bench::stats::Summary;
 use kernel_bench::suite::Suite;
