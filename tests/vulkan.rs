@@ -364,7 +364,13 @@ fn a_pipeline_cache_is_kept_and_a_damaged_or_foreign_one_ignored() {
             assert!(all(&ops::add(x.clone(), &x).unwrap(), 2.0));
         };
         run();
-        let [file] = &folder.files()[..] else { panic!("one file") };
+        let files = folder.files();
+        let [file] = &files[..] else {
+            let Device::Vulkan(vulkan) = &gpu::devices()[index] else { unreachable!() };
+            let driver = &vulkan.info().driver;
+            assert!(files.is_empty() && driver.contains("Mesa 26"), "{driver} has nothing to keep");
+            continue;
+        };
         let whole = fs::read(file).unwrap();
         assert!(whole.starts_with(b"zoetrope pipelines 1\n") && whole.len() >= 21 + 32 + 32);
         for damage in [&whole[..30], &whole[..whole.len() - 1], b"", &[&whole[..60], &[0; 40][..]].concat()] {

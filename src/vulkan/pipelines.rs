@@ -140,8 +140,10 @@ pub(super) fn tuning(folder: &Path, device: &PhysicalDevice) -> Option<Tuning> {
 impl Drop for Pipelines {
     fn drop(&mut self) {
         let (Some(file), Some(cache), true) = (&self.file, &self.cache, self.grown) else { return };
-        if let Ok(data) = cache.get_data() {
-            // The next run compiles anew.
+        if let Ok(data) = cache.get_data()
+            && belongs(&data, self.device.physical_device())
+        {
+            // If it cannot be written, the next run compiles anew.
             let _ = save(file, &[MAGIC, &Sha256::hash(&data), &data].concat());
         }
     }
@@ -172,18 +174,18 @@ fn load(file: &Path, device: &Device) -> Option<Vec<u8>> {
     }
     let bytes = fs::read(file).ok()?;
     let (hash, data) = bytes.strip_prefix(MAGIC)?.split_at_checked(32)?;
-    if Sha256::hash(data) != hash {
-        return None;
-    }
-    // VkPipelineCacheHeaderVersionOne.
-    let word = |i: usize| Some(u32::from_le_bytes(*data.get(4 * i..)?.first_chunk()?));
-    let properties = device.physical_device().properties();
-    let ours = word(0)? >= 32
-        && word(1)? == 1
-        && word(2)? == properties.vendor_id
-        && word(3)? == properties.device_id
-        && data.get(16..32)? == properties.pipeline_cache_uuid;
-    ours.then(|| data.to_vec())
+    (Sha256::hash(data) == hash && belongs(data, device.physical_device())).then(|| data.to_vec())
+}
+
+/// Whether data begins as a cache of this device and driver does (VkPipelineCacheHeaderVersionOne); some drivers give less.
+fn belongs(data: &[u8], device: &PhysicalDevice) -> bool {
+    let word = |i: usize| data.get(4 * i..).and_then(|rest| rest.first_chunk()).map(|bytes| u32::from_le_bytes(*bytes));
+    let properties = device.properties();
+    word(0).is_some_and(|len| len >= 32)
+        && word(1) == Some(1)
+        && word(2) == Some(properties.vendor_id)
+        && word(3) == Some(properties.device_id)
+        && data.get(16..32).is_some_and(|uuid| uuid == properties.pipeline_cache_uuid)
 }
 
 /// Writes a file that appears when it is complete.

@@ -92,7 +92,7 @@ pub struct Run {
     pub half: bool,
 
     /// Seconds for each row
-    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub time: f64,
 
     /// What is printed: table, markdown, csv or json

@@ -147,7 +147,7 @@ fn known(place: &Place) -> Result<Vec<DeviceResults>> {
 
 fn reported(flags: &Report) -> Result<()> {
     let files = flags.files.iter().map(|path| Results::read(path)).collect::<Result<Vec<_>>>()?;
-    results::write(&flags.output, &report::page(&files))?;
+    results::write(&flags.output, &report::page(&files)?)?;
     print(&format!("{}\n", flags.output.display()))
 }
 

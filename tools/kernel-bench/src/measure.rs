@@ -8,17 +8,21 @@ use crate::clock::Moment;
 use crate::error::Result;
 use crate::exact::Expected;
 use crate::peak::Peak;
-use crate::results::{Clock, ErrorFigures, Measured, Row, Skipped, Storage, ThreadTiming, Timing, Types};
-use crate::stats::{Summary, median};
+use crate::results::{COUNTED, Clock, ErrorFigures, Measured, Row, Skipped, Storage, Timing, Types, Visit};
+use crate::stats::median;
 use crate::task::Task;
 use crate::tune;
 
-/// Samples of a row, at least and at most.
-pub const SAMPLES: [usize; 2] = [20, 200];
-/// Runs of an op that a row takes before its samples.
+/// Samples of a visit.
+const SAMPLES: usize = 5;
+/// Runs of an op that a row takes besides its samples.
 const BEFORE: usize = 2;
 /// Visits of a row, at most: to all rows once, then to all again.
-pub const VISITS: usize = 3;
+pub const VISITS: usize = 16;
+/// The share of each other that the visits that count may differ by, if there are to be no more.
+const SETTLED: f64 = 0.02;
+/// How many times a row's seconds its visits may take.
+const AGAIN: f64 = 1.5;
 /// Seconds of a sample, at least: of a processor and of a GPU, which is waited for at its end.
 const SAMPLE: [f64; 2] = [0.01, 0.05];
 /// What results may be off, as a share of their size: the single precision of everything so far, and Winograd's
@@ -28,6 +32,8 @@ const TOLERANCE: f64 = 1e-4;
 const TOLERANCE_OF_HALVES: f64 = 1e-3;
 /// Sets of operands, at most.
 const MOST_SETS: usize = 1024;
+/// Runs that a row takes at least, and a few before.
+const LEAST: usize = COUNTED * SAMPLES + BEFORE;
 
 /// What rows of a device have in common.
 pub struct Bench<'a> {
@@ -58,9 +64,18 @@ pub struct Pending {
 type Found = std::result::Result<Times, Skipped>;
 
 struct Times {
-    cold: Timing,
+    clock: Clock,
+    repeats: usize,
+    sets: usize,
+    visits: Vec<Visit>,
     hot: Option<Timing>,
     error: ErrorFigures,
+}
+
+impl Times {
+    fn cold(&self) -> Timing {
+        Timing::of(self.clock, self.repeats, self.sets, &self.visits)
+    }
 }
 
 impl Pending {
@@ -71,7 +86,7 @@ impl Pending {
         let weights = case.has_weight().then_some(storage);
         let (flop, bytes) = (case.flop(), bytes(&case, storage, activations));
         let (measured, skipped) = match found {
-            Ok(Times { cold, hot, error }) => (Some(Measured::new(flop, bytes, peak, cold, hot, error)), None),
+            Ok(times) => (Some(Measured::new(flop, bytes, peak, times.cold(), times.hot, times.error)), None),
             Err(skipped) => (None, Some(skipped)),
         };
         Row {
@@ -108,32 +123,40 @@ impl Bench<'_> {
         Ok(Pending { case, storage, activations, by_units, path, found })
     }
 
-    /// Times a row once more, some time after the visits before, if that fits into its time; the quietest visit counts.
+    /// Whether a row is to be visited again: the visits that count are too few, or do not agree and took less than they may.
+    pub fn open(&self, row: &Pending) -> bool {
+        let Ok(times) = &row.found else { return false };
+        let took: f64 = times.visits.iter().flat_map(|visit| &visit.samples).sum::<f64>() * times.repeats as f64;
+        let agree = || times.cold().drift().is_some_and(|drift| drift < SETTLED);
+        times.visits.len() < COUNTED || took < AGAIN * self.seconds && !agree()
+    }
+
+    /// Times a row once more, some time after the visits before; the quietest visits count.
     ///
     /// # Errors
     /// Those of ops.
     pub fn again(&self, row: &mut Pending) -> Result<()> {
         let Ok(times) = &mut row.found else { return Ok(()) };
-        let visit = times.cold.summary.median * (SAMPLES[0] + BEFORE) as f64;
-        if visit * (times.cold.visits.len() + 1) as f64 > self.seconds {
-            return Ok(());
-        }
         let first = Task::new(row.case, row.storage.dtype(), self.device, 1)?;
-        times.cold.visit(self.cold(&row.case, row.storage, vec![first])?);
+        let mut tasks = self.cold(&row.case, row.storage, vec![first])?;
+        let mut next = 0;
+        // Once for each on a GPU, which is given weights when they are first used.
+        let before = if self.device.is_gpu() { times.sets } else { times.repeats.min(times.sets) };
+        self.sample(&mut tasks, &mut next, before)?;
+        times.visits.push(self.visit(&mut tasks, &mut next, times.repeats)?);
         Ok(())
     }
 
     fn measure(&self, case: &Case, storage: Storage, bytes: u64) -> Result<Found> {
         let late = |seconds: f64| {
             let why = format!(
-                "{} runs do not fit into {} s; --time {:.0} would do",
-                SAMPLES[0] + BEFORE,
+                "{LEAST} runs do not fit into {} s; --time {:.0} would do",
                 self.seconds,
-                (seconds * (SAMPLES[0] + BEFORE) as f64 * 1.1).ceil()
+                (seconds * LEAST as f64 * 1.1).ceil()
             );
             Ok(Err(Skipped { why, seconds: Some(seconds) }))
         };
-        let runs = (SAMPLES[0] + BEFORE) as f64;
+        let runs = LEAST as f64;
         let guess = self.guess(case, bytes);
         // The guess may be off by as much; then the first run tells.
         if guess * runs > 4.0 * self.seconds {
@@ -157,17 +180,19 @@ impl Bench<'_> {
             return late(once);
         }
         let hot = bytes <= self.cache && once * runs <= self.seconds / 2.0;
-        let hot = if hot { Some(self.timing(&mut tasks, 0.15)?) } else { None };
-        let cold = self.cold(case, storage, tasks)?;
-        Ok(Ok(Times { cold, hot, error }))
+        let hot = if hot { Some(self.first_visits(&mut tasks, COUNTED)?) } else { None };
+        let hot = hot.map(|(clock, repeats, visits)| Timing::of(clock, repeats, 1, &visits));
+        let mut tasks = self.cold(case, storage, tasks)?;
+        let (clock, repeats, visits) = self.first_visits(&mut tasks, 1)?;
+        Ok(Ok(Times { clock, repeats, sets: tasks.len(), visits, hot, error }))
     }
 
-    /// Times of a case whose operands no cache holds, the first set of which there is.
-    fn cold(&self, case: &Case, storage: Storage, mut tasks: Vec<Task>) -> Result<Timing> {
+    /// As many sets of operands that no cache holds them, the first of which there is.
+    fn cold(&self, case: &Case, storage: Storage, mut tasks: Vec<Task>) -> Result<Vec<Task>> {
         for i in 1..self.sets(bytes(case, storage, self.activations(case))) {
             tasks.push(Task::new(*case, storage.dtype(), self.device, 1 + i as u64)?);
         }
-        self.timing(&mut tasks, 0.15)
+        Ok(tasks)
     }
 
     /// What the device keeps for products to read; ops without sums and norms have F32 alone.
@@ -206,25 +231,26 @@ impl Bench<'_> {
         }
     }
 
-    /// Samples of runs that go round the tasks, for this share of the row's time and until there are enough.
-    fn timing(&self, tasks: &mut [Task], share: f64) -> Result<Timing> {
+    /// The first visits of tasks, one right after the other, with what was read and how many runs a sample is the mean of.
+    fn first_visits(&self, tasks: &mut [Task], count: usize) -> Result<(Clock, usize, Vec<Visit>)> {
         let (mut next, sets) = (0, tasks.len());
         // Once for each, as a GPU is given weights when they are first used.
         let Sample { seconds, clock, .. } = self.sample(tasks, &mut next, sets)?;
         let repeats = (SAMPLE[usize::from(self.device.is_gpu())] / seconds).ceil().clamp(1.0, 65536.0) as usize;
         self.warm_up(tasks, &mut next, repeats)?;
-        let (mut samples, mut threads) = (Vec::new(), Vec::new());
-        let start = Moment::now();
-        while samples.len() < SAMPLES[0] || start.elapsed().0 < share * self.seconds && samples.len() < SAMPLES[1] {
-            let Sample { seconds, thread, .. } = self.sample(tasks, &mut next, repeats)?;
-            samples.push(seconds);
-            threads.extend(thread);
+        let visits = (0..count).map(|_| self.visit(tasks, &mut next, repeats)).collect::<Result<_>>()?;
+        Ok((clock, repeats, visits))
+    }
+
+    /// Samples of runs that go round the tasks.
+    fn visit(&self, tasks: &mut [Task], next: &mut usize, repeats: usize) -> Result<Visit> {
+        let mut visit = Visit::default();
+        for _ in 0..SAMPLES {
+            let Sample { seconds, thread, .. } = self.sample(tasks, next, repeats)?;
+            visit.samples.push(seconds);
+            visit.threads.extend(thread);
         }
-        let whole = threads.len() == samples.len();
-        let thread = whole.then(|| ThreadTiming { summary: Summary::of(&threads), samples: threads });
-        let summary = Summary::of(&samples);
-        let visits = vec![thread.as_ref().map_or(summary, |thread| thread.summary).median];
-        Ok(Timing { clock, repeats, sets, summary, samples, thread, visits })
+        Ok(visit)
     }
 
     /// Runs until clocks have settled: the medians of a few samples and of the few before differ by little.

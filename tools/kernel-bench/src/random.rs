@@ -35,25 +35,32 @@ impl Random {
     }
 }
 
+/// After so many, numbers come again: a prime, so that no two rows of a matrix are alike.
+const PERIOD: usize = 1_048_573;
+
 /// Normal numbers, `scale` times.
 pub fn normal(seed: u64, len: usize, scale: f32) -> Vec<f32> {
     let mut random = Random::new(seed);
-    (0..len).map(|_| scale * random.normal()).collect()
+    repeated((0..len.min(PERIOD)).map(|_| scale * random.normal()).collect(), len)
 }
 
 /// Stored numbers, little-endian.
 pub fn stored(seed: u64, len: usize, scale: f32, dtype: DType) -> Vec<u8> {
-    let mut random = Random::new(seed);
-    let mut bytes = Vec::with_capacity(len * dtype.size());
-    for _ in 0..len {
-        let value = scale * random.normal();
-        match dtype {
-            DType::F32 => bytes.extend(value.to_le_bytes()),
-            DType::F16 => bytes.extend(f16::from_f32(value).to_le_bytes()),
-            DType::BF16 => bytes.extend(bf16::from_f32(value).to_le_bytes()),
-        }
+    let numbers = normal(seed, len.min(PERIOD), scale);
+    let bytes: Vec<u8> = match dtype {
+        DType::F32 => numbers.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        DType::F16 => numbers.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
+        DType::BF16 => numbers.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect(),
+    };
+    repeated(bytes, len * dtype.size())
+}
+
+/// So many, from the beginning again where they end.
+fn repeated<T: Copy>(mut values: Vec<T>, len: usize) -> Vec<T> {
+    while (1..len).contains(&values.len()) {
+        values.extend_from_within(..values.len().min(len - values.len()));
     }
-    bytes
+    values
 }
 
 #[cfg(test)]
@@ -69,5 +76,9 @@ mod tests {
         assert!(values.iter().all(|x| x.abs() < 3.5 && *x != 0.0));
         assert_eq!(normal(3, 9, 1.0), values[..9]);
         assert_ne!(normal(4, 9, 1.0), values[..9]);
+        let long = normal(3, 3 * PERIOD - 2, 2.0);
+        assert!(long.len() == 3 * PERIOD - 2 && long[..PERIOD] == long[PERIOD..2 * PERIOD]);
+        let stored = stored(3, 3 * PERIOD - 2, 2.0, DType::F32);
+        assert!(stored.chunks_exact(4).zip(&long).all(|(bytes, value)| bytes == value.to_le_bytes()));
     }
 }

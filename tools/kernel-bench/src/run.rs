@@ -1,5 +1,7 @@
 //! The run: device after device, row after row.
 
+use std::time::Instant;
+
 use zoetrope::plan::Probe;
 use zoetrope::{DeviceChoice, Precision};
 
@@ -10,9 +12,11 @@ use crate::error::{Error, Result};
 use crate::machine::{self, Host};
 use crate::measure::{Bench, VISITS};
 use crate::peak::{self, Peak};
-use crate::results::{self, DeviceResults, Results, Row, SCHEMA, Storage};
+use crate::results::{self, COUNTED, DeviceResults, Results, Row, SCHEMA, Storage};
 use crate::suite::Suite;
 
+/// The share of the time of all rows after which none is visited any more.
+const WHOLE: f64 = 0.6;
 /// A spread above this is warned of.
 const NOISY: f64 = 0.05;
 
@@ -91,7 +95,7 @@ fn cases(options: &Options) -> Vec<(Case, Storage)> {
 
 fn device(options: &Options, opened: &Opened, host: &Host, progress: &mut dyn FnMut(&str)) -> Result<DeviceResults> {
     let Opened { device, info } = opened;
-    let before = machine::clock();
+    let (before, start) = (machine::clock(), Instant::now());
     progress(&format!("{}: what it can do at most", info.id));
     let mut peak = peak::measure(device, info.cache)?;
     let probe = Probe::measure(device)?;
@@ -106,9 +110,19 @@ fn device(options: &Options, opened: &Opened, host: &Host, progress: &mut dyn Fn
     }
     // All once more, and again: what else a machine does changes over the seconds.
     for visit in 2..=VISITS {
-        peak = peak.best(peak::measure(device, info.cache)?);
-        for (i, row) in rows.iter_mut().enumerate() {
-            progress(&format!("{}: visit {visit} of {VISITS}, {} of {}, {}", info.id, i + 1, cases.len(), row.case));
+        let open: Vec<_> = rows.iter_mut().filter(|row| bench.open(row)).collect();
+        if open.is_empty() {
+            break;
+        }
+        if visit <= COUNTED {
+            peak = peak.best(peak::measure(device, info.cache)?);
+        }
+        for (i, row) in open.into_iter().enumerate() {
+            // Enough visits come first, then as many as there is time for.
+            if visit > COUNTED && start.elapsed().as_secs_f64() > seconds * cases.len() as f64 * WHOLE {
+                break;
+            }
+            progress(&format!("{}: visit {visit}, {} of {}, {}", info.id, i + 1, cases.len(), row.case));
             bench.again(row)?;
             device.release_unused();
         }
@@ -136,7 +150,7 @@ fn warnings(rows: &[Row]) -> Vec<String> {
     let drifted = drifts().filter(|&drift| drift > NOISY).count();
     if drifted > 0 {
         let (all, percent) = (drifts().count(), NOISY * 100.0);
-        let why = format!("{drifted} of {all} rows took more than {percent:.0} % longer in the next quietest visit");
+        let why = format!("{drifted} of {all} rows differ by more than {percent:.0} % even in their quietest visits");
         warnings.push(format!("{why}: the machine's speed changes"));
     }
     let noise = |measured: &results::Measured| {

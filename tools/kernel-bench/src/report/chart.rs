@@ -1,144 +1,156 @@
 //! Charts as SVG that takes its colours from the page.
 
-use std::fmt::Write;
+use std::ops::Range;
 
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::escaped;
 use crate::case::Op;
+use crate::error::{Error, Result};
 use crate::peak::Peak;
 use crate::results::{DeviceResults, Measured, Row};
 use crate::show;
 use crate::stats::median;
 
-/// Text as it stands in a page.
-pub fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
+/// Stand-ins for the page's colours, which [`drawn`] puts in their place.
+const INK: RGBColor = RGBColor(0, 0, 1);
+const SOFT: RGBColor = RGBColor(0, 0, 2);
+const LINE: RGBColor = RGBColor(0, 0, 3);
+const OPS: [RGBColor; Op::ALL.len()] =
+    [RGBColor(0, 1, 0), RGBColor(0, 1, 1), RGBColor(0, 1, 2), RGBColor(0, 1, 3), RGBColor(0, 1, 4)];
+const FONT: &str = "system-ui, sans-serif";
+const WIDTH: u32 = 480;
+const HEIGHT: u32 = 340;
 
-/// A mark of an op, which has a form of its own for those who do not see the colours.
-pub fn mark(op: Op, x: f64, y: f64, title: &str) -> String {
-    let form = match op {
-        Op::Linear => format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\""),
-        Op::Attention => polygon(x, y, &[(0.0, -6.0), (5.5, 4.5), (-5.5, 4.5)]),
-        Op::Conv3d => polygon(x, y, &[(-4.5, -4.5), (4.5, -4.5), (4.5, 4.5), (-4.5, 4.5)]),
-        Op::Norm => polygon(x, y, &[(0.0, -6.0), (6.0, 0.0), (0.0, 6.0), (-6.0, 0.0)]),
-        Op::Elementwise => polygon(x, y, &[(0.0, 6.0), (5.5, -4.5), (-5.5, -4.5)]),
+type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+type Fault = Box<dyn std::error::Error>;
+
+/// An SVG of what `draw` draws, each mark of which gets the next title.
+fn drawn(
+    label: &str,
+    size: (u32, u32),
+    titles: &[String],
+    draw: impl FnOnce(&Area) -> std::result::Result<(), Fault>,
+) -> Result<String> {
+    let mut svg = String::new();
+    let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+    let refused = |error: Fault| Error::Request { what: "chart", why: format!("cannot draw {label}: {error}") };
+    draw(&area).and_then(|()| Ok(area.present()?)).map_err(refused)?;
+    drop(area);
+    let hex = |RGBColor(r, g, b): RGBColor| format!("\"#{r:02X}{g:02X}{b:02X}\"");
+    let mut titles = titles.iter();
+    let titled = |line: &str| {
+        let marks = OPS.iter().any(|colour| line.contains(&hex(*colour))) && line.ends_with("/>");
+        let name = line.trim_start_matches('<').split(' ').next().unwrap_or_default();
+        match marks.then(|| titles.next()).flatten() {
+            Some(title) => format!("{}><title>{}</title></{name}>\n", line.trim_end_matches("/>"), escaped(title)),
+            None => format!("{line}\n"),
+        }
     };
-    let title = if title.is_empty() { String::new() } else { format!("<title>{}</title>", escaped(title)) };
-    let name = form.split(' ').next().unwrap_or_default().trim_start_matches('<').to_owned();
-    format!("{form} class=\"mark {op}\">{title}</{name}>")
+    let mut svg: String = svg.lines().map(titled).collect();
+    for (colour, name) in [(INK, "ink"), (SOFT, "soft"), (LINE, "line")] {
+        svg = svg.replace(&hex(colour), &format!("\"var(--{name})\""));
+    }
+    for (colour, op) in OPS.into_iter().zip(Op::ALL) {
+        svg = svg.replace(&hex(colour), &format!("\"var(--{op})\""));
+    }
+    let head = format!("<svg role=\"img\" aria-label=\"{}\" ", escaped(label));
+    Ok(svg.replacen("<svg ", &head, 1).replace(" xmlns=\"http://www.w3.org/2000/svg\"", ""))
 }
 
-fn polygon(x: f64, y: f64, corners: &[(f64, f64)]) -> String {
-    let points = corners.iter().map(|(dx, dy)| format!("{:.1},{:.1}", x + dx, y + dy)).collect::<Vec<_>>().join(" ");
-    format!("<polygon points=\"{points}\"")
+/// The mark of an op round its place, of a form of its own for those who do not see the colours.
+fn form(op: Op) -> Polygon<(i32, i32)> {
+    let corners: &[(i32, i32)] = match op {
+        Op::Linear => &[(-2, -5), (2, -5), (5, -2), (5, 2), (2, 5), (-2, 5), (-5, 2), (-5, -2)],
+        Op::Attention => &[(0, -6), (6, 5), (-6, 5)],
+        Op::Conv3d => &[(-5, -5), (5, -5), (5, 5), (-5, 5)],
+        Op::Norm => &[(0, -6), (6, 0), (0, 6), (-6, 0)],
+        Op::Elementwise => &[(0, 6), (6, -5), (-6, -5)],
+    };
+    Polygon::new(corners, OPS[op as usize].mix(0.85).filled())
 }
 
-/// An axis whose equal steps are equal factors.
-struct Log {
-    ends: [f64; 2],
-    places: [f64; 2],
+/// The mark of an op, alone.
+///
+/// # Errors
+/// [`Error::Request`] if it cannot be drawn.
+pub fn mark(op: Op) -> Result<String> {
+    drawn(op.name(), (14, 14), &[], |area| Ok(area.draw(&(EmptyElement::at((7, 7)) + form(op)))?))
 }
-
-impl Log {
-    /// From the power of ten below to the one above.
-    fn over(low: f64, high: f64, places: [f64; 2]) -> Self {
-        Self { ends: [low.log10().floor(), high.log10().ceil().max(low.log10().floor() + 1.0)], places }
-    }
-
-    fn place(&self, value: f64) -> f64 {
-        let [low, high] = self.ends;
-        let share = (value.log10() - low) / (high - low);
-        self.places[0] + (self.places[1] - self.places[0]) * share
-    }
-
-    fn ticks(&self) -> impl Iterator<Item = f64> + use<> {
-        let [low, high] = self.ends;
-        (low as i32..=high as i32).map(|power| 10f64.powi(power))
-    }
-
-    fn last(&self) -> f64 {
-        10f64.powf(self.ends[1])
-    }
-
-    fn first(&self) -> f64 {
-        10f64.powf(self.ends[0])
-    }
-}
-
-const WIDTH: f64 = 480.0;
-const HEIGHT: f64 = 340.0;
-/// Where the axes are: left, right, top, bottom.
-const FRAME: [f64; 4] = [60.0, 456.0, 12.0, 296.0];
 
 fn measured(device: &DeviceResults) -> impl Iterator<Item = (&Row, &Measured)> {
     device.rows.iter().filter_map(|row| Some((row, row.measured.as_ref()?)))
 }
 
-fn open(label: &str, height: f64) -> String {
-    format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">\n", escaped(label))
-}
-
-fn line(svg: &mut String, class: &str, [x1, y1, x2, y2]: [f64; 4]) {
-    // Writing to a text does not fail.
-    let _ = writeln!(svg, "<line class=\"{class}\" x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\"/>");
-}
-
-fn text(svg: &mut String, anchor: &str, x: f64, y: f64, text: &str) {
-    let text = escaped(text);
-    let _ = writeln!(svg, "<text class=\"soft\" text-anchor=\"{anchor}\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>");
+/// From the power of ten below to the one above.
+fn decades(values: impl Iterator<Item = f64>) -> Range<f64> {
+    let [low, high] = values.fold([f64::INFINITY, 0.0], |[low, high], value| [value.min(low), value.max(high)]);
+    let first = low.log10().floor();
+    10f64.powf(first)..10f64.powf(high.log10().ceil().max(first + 1.0))
 }
 
 /// Speed over arithmetic for each byte, under what the device's memory and arithmetic allow (Williams, Waterman and
 /// Patterson, CACM 52, 2009).
-pub fn roofline(device: &DeviceResults) -> String {
-    let points: Vec<(&Row, &Measured)> = measured(device).filter(|(row, _)| row.flop > 0).collect();
+///
+/// # Errors
+/// [`Error::Request`] if it cannot be drawn.
+pub fn roofline(device: &DeviceResults) -> Result<String> {
+    let rows: Vec<(&Row, &Measured)> = measured(device).filter(|(row, _)| row.flop > 0).collect();
     let peak = &device.peak;
-    let over = |f: &dyn Fn(&(&Row, &Measured)) -> f64, start: [f64; 2]| {
-        points.iter().map(f).fold(start, |[low, high], value| [low.min(value), high.max(value)])
+    let xs = decades(rows.iter().map(|(row, _)| row.flop_per_byte).chain([0.1, 1000.0]));
+    let speeds = rows.iter().map(|(_, measured)| 1e12 * measured.tflops);
+    let ys = decades(speeds.chain([peak.bytes * xs.start]).chain(peak.flops).chain(peak.matrix_flops));
+    let title = |(row, measured): &(&Row, &Measured)| {
+        let (speed, seconds) = (show::rate(1e12 * measured.tflops), show::seconds(measured.cold.summary.median));
+        format!("{}: {speed}FLOP/s, {seconds}", row.case)
     };
-    let [low, high] = over(&|(row, _)| row.flop_per_byte, [0.1, 1000.0]);
-    let x = Log::over(low, high, [FRAME[0], FRAME[1]]);
-    let top = peak.flops.into_iter().chain(peak.matrix_flops).reduce(f64::max).unwrap_or(peak.bytes * 10.0);
-    let [low, high] = over(&|(_, measured)| 1e12 * measured.tflops, [peak.bytes * x.first(), top]);
-    let y = Log::over(low, high, [FRAME[3], FRAME[2]]);
-
-    let mut svg = open("Speed of each row over its operations for each byte, with the device's limits", HEIGHT);
-    for tick in x.ticks() {
-        line(&mut svg, "grid", [x.place(tick), FRAME[2], x.place(tick), FRAME[3]]);
-        text(&mut svg, "middle", x.place(tick), FRAME[3] + 16.0, &tick.to_string());
-    }
-    for tick in y.ticks() {
-        line(&mut svg, "grid", [FRAME[0], y.place(tick), FRAME[1], y.place(tick)]);
-        text(&mut svg, "end", FRAME[0] - 6.0, y.place(tick) + 4.0, &scaled(tick));
-    }
-    text(&mut svg, "middle", (FRAME[0] + FRAME[1]) / 2.0, HEIGHT - 8.0, "FLOP for each byte");
-    roof(&mut svg, peak, &x, &y);
-    if peak.matrix_flops.is_some() {
-        roof(&mut svg, &peak.of_units(), &x, &y);
-    }
-    for (row, measured) in points {
-        let title = format!(
-            "{}: {}FLOP/s, {}",
-            row.case,
-            show::rate(1e12 * measured.tflops),
-            show::seconds(measured.cold.summary.median)
-        );
-        svg.push_str(&mark(row.case.op(), x.place(row.flop_per_byte), y.place(1e12 * measured.tflops), &title));
-        svg.push('\n');
-    }
-    svg.push_str("</svg>\n");
-    svg
+    let titles: Vec<String> = rows.iter().map(title).collect();
+    drawn(
+        "speed of each row over its operations for each byte, with the device's limits",
+        (WIDTH, HEIGHT),
+        &titles,
+        |area| {
+            let mut chart = ChartBuilder::on(area)
+                .margin(12)
+                .margin_right(24)
+                .x_label_area_size(44)
+                .y_label_area_size(48)
+                .build_cartesian_2d(xs.clone().log_scale(), ys.clone().log_scale())?;
+            let count = |range: &Range<f64>| 1 + (range.end / range.start).log10().round() as usize;
+            chart
+                .configure_mesh()
+                .light_line_style(TRANSPARENT)
+                .bold_line_style(LINE)
+                .axis_style(LINE)
+                .label_style((FONT, 16).into_font().color(&SOFT))
+                .x_labels(count(&xs))
+                .y_labels(count(&ys))
+                .x_label_formatter(&|x| x.to_string())
+                .y_label_formatter(&|y| scaled(*y))
+                .x_desc("FLOP for each byte")
+                .draw()?;
+            let units = peak.matrix_flops.map(|_| peak.of_units());
+            for peak in [Some(*peak), units].into_iter().flatten() {
+                chart.draw_series(LineSeries::new(roof(&peak, &xs, &ys), INK.stroke_width(2)))?;
+            }
+            let at = |row: &Row, measured: &Measured| (row.flop_per_byte, 1e12 * measured.tflops);
+            chart.draw_series(
+                rows.iter().map(|(row, measured)| EmptyElement::at(at(row, measured)) + form(row.case.op())),
+            )?;
+            Ok(())
+        },
+    )
 }
 
 /// The slope of memory and, where arithmetic was measured, the flat of that.
-fn roof(svg: &mut String, peak: &Peak, x: &Log, y: &Log) {
+fn roof(peak: &Peak, x: &Range<f64>, y: &Range<f64>) -> Vec<(f64, f64)> {
     // The slope begins where it enters the frame and ends where arithmetic begins to count, or at the edge.
-    let start = x.first().max(y.first() / peak.bytes);
-    let edge = x.last().min(y.last() / peak.bytes);
+    let start = x.start.max(y.start / peak.bytes);
+    let edge = x.end.min(y.end / peak.bytes);
     let ridge = peak.flops.map_or(edge, |flops| (flops / peak.bytes).clamp(start, edge));
-    let mut points = vec![(start, peak.bytes * start), (ridge, peak.bytes * ridge)];
-    points.extend(peak.flops.map(|flops| (x.last(), flops)));
-    let points = points.iter().map(|&(at, rate)| format!("{:.1},{:.1}", x.place(at), y.place(rate)));
-    let _ = writeln!(svg, "<polyline class=\"roof\" points=\"{}\"/>", points.collect::<Vec<_>>().join(" "));
+    let slope = [start, ridge].map(|at| (at, peak.bytes * at));
+    slope.into_iter().chain(peak.flops.map(|flops| (x.end, flops))).collect()
 }
 
 /// Axis labels: a number with its prefix.
@@ -149,49 +161,53 @@ fn scaled(value: f64) -> String {
 }
 
 /// A line for each op: a mark for each row at its share of what the measured peak allows, and a bar at their median.
-pub fn shares(device: &DeviceResults) -> String {
-    const EACH: f64 = 44.0;
+///
+/// # Errors
+/// [`Error::Request`] if it cannot be drawn.
+pub fn shares(device: &DeviceResults) -> Result<String> {
     let share = |measured: &Measured| measured.thread_share.or(measured.share);
     let all: Vec<(Op, f64, String)> = measured(device)
         .filter_map(|(row, measured)| Some((row.case.op(), share(measured)?, row.case.to_string())))
         .collect();
     let most = all.iter().map(|(_, share, _)| *share).fold(1.0, f64::max);
     let most = (most * 4.0).ceil() / 4.0;
-    let [left, right] = [94.0, 452.0];
-    let place = |share: f64| left + (right - left) * share / most;
-    let bottom = 12.0 + EACH * Op::ALL.len() as f64;
-    let mut svg = open("Share of the measured peak of each row, by op", bottom + 40.0);
-    for quarter in 0..=(most * 4.0) as usize {
-        let at = place(quarter as f64 / 4.0);
-        line(&mut svg, if quarter == 4 { "roof" } else { "grid" }, [at, 12.0, at, bottom]);
-        // Where there are many, half of them do.
-        if most <= 1.5 || quarter.is_multiple_of(2) {
-            text(&mut svg, "middle", at, bottom + 16.0, &format!("{} %", 25 * quarter));
+    // The first is at the top.
+    let line = |op: Op| SegmentValue::CenterOf(Op::ALL.len() - 1 - op as usize);
+    let titles: Vec<String> = all.iter().map(|(_, share, name)| format!("{name}: {:.0} %", 100.0 * share)).collect();
+    drawn("share of the measured peak of each row, by op", (WIDTH, 290), &titles, |area| {
+        let mut chart = ChartBuilder::on(area)
+            .margin(12)
+            .margin_right(24)
+            .x_label_area_size(44)
+            .y_label_area_size(90)
+            .build_cartesian_2d(0.0..most, (0..Op::ALL.len() - 1).into_segmented())?;
+        chart
+            .configure_mesh()
+            .disable_y_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(LINE)
+            .axis_style(LINE)
+            .label_style((FONT, 16).into_font().color(&SOFT))
+            .x_label_formatter(&|share| format!("{:.0} %", 100.0 * share))
+            .y_label_formatter(&|line| match line {
+                SegmentValue::CenterOf(i) => Op::ALL[Op::ALL.len() - 1 - i].name().to_owned(),
+                _ => String::new(),
+            })
+            .x_desc("of what the measured peak allows; the bar is the median")
+            .draw()?;
+        let whole = [(1.0, SegmentValue::Exact(0)), (1.0, SegmentValue::Last)];
+        chart.draw_series(LineSeries::new(whole, INK.stroke_width(1)))?;
+        for op in Op::ALL {
+            let own: Vec<f64> = all.iter().filter(|(other, ..)| *other == op).map(|(_, share, _)| *share).collect();
+            if own.is_empty() {
+                let style = (FONT, 16).into_font().color(&SOFT).pos(Pos::new(HPos::Left, VPos::Center));
+                chart.draw_series([EmptyElement::at((0.0, line(op))) + Text::new("not known", (8, 0), style)])?;
+            } else {
+                let bar = Rectangle::new([(-1, -14), (1, 14)], INK.filled());
+                chart.draw_series([EmptyElement::at((median(&own), line(op))) + bar])?;
+            }
         }
-    }
-    for (i, op) in Op::ALL.into_iter().enumerate() {
-        let y = 12.0 + EACH * (i as f64 + 0.5);
-        text(&mut svg, "end", left - 10.0, y + 4.0, op.name());
-        let own: Vec<&(Op, f64, String)> = all.iter().filter(|(other, ..)| *other == op).collect();
-        if own.is_empty() {
-            text(&mut svg, "start", left + 8.0, y + 4.0, "not known");
-            continue;
-        }
-        let middle = place(median(&own.iter().map(|(_, share, _)| *share).collect::<Vec<_>>()));
-        line(&mut svg, "roof", [middle, y - 14.0, middle, y + 14.0]);
-        for (_, share, name) in own {
-            let title = format!("{name}: {:.0} %", 100.0 * share);
-            svg.push_str(&mark(op, place(*share), y, &title));
-            svg.push('\n');
-        }
-    }
-    text(
-        &mut svg,
-        "middle",
-        (left + right) / 2.0,
-        bottom + 34.0,
-        "of what the measured peak allows; the bar is the median",
-    );
-    svg.push_str("</svg>\n");
-    svg
+        chart.draw_series(all.iter().map(|(op, share, _)| EmptyElement::at((*share, line(*op))) + form(*op)))?;
+        Ok(())
+    })
 }

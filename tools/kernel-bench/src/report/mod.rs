@@ -4,36 +4,44 @@ mod chart;
 mod style;
 
 use crate::case::Op;
+use crate::error::Result;
 use crate::results::{DeviceResults, Results, Row};
 use crate::show;
-use chart::escaped;
 
 /// A page of all devices of some files.
-pub fn page(files: &[Results]) -> String {
+///
+/// # Errors
+/// [`Error::Request`](crate::Error::Request) if a chart cannot be drawn.
+pub fn page(files: &[Results]) -> Result<String> {
     let devices: Vec<(&Results, &DeviceResults)> =
         files.iter().flat_map(|file| file.devices.iter().map(move |device| (file, device))).collect();
-    let sections: String = devices.iter().map(|(file, device)| section(file, device)).collect();
-    format!(
+    let sections = devices.iter().map(|(file, device)| section(file, device)).collect::<Result<String>>()?;
+    Ok(format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
          <meta name=\"color-scheme\" content=\"light dark\"/>\n\
          <link rel=\"icon\" href=\"data:,\"/>\n<title>kernel-bench</title>\n<style>{}</style>\n</head>\n<body>\n\
          <h1>kernel-bench</h1>\n<p>How fast the ops of a video model are, and how close to what the device can do: \
-         times are medians with operands that no cache holds, peaks are measured in the same run.</p>\n{}{}\n{sections}\
+         times are medians with operands that no cache holds, peaks are measured in the same run.</p>\n{}\n{sections}{}\
          </body>\n</html>\n",
         style::CSS,
-        legend(),
+        legend()?,
         beside(&devices),
-    )
+    ))
 }
 
-fn legend() -> String {
-    let entry = |op: &Op| format!("<li><svg viewBox=\"-6 -6 12 12\">{}</svg>{op}</li>", chart::mark(*op, 0.0, 0.0, ""));
-    format!("<ul class=\"legend\">{}</ul>\n", Op::ALL.iter().map(entry).collect::<String>())
+/// Text as it stands in a page.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+fn legend() -> Result<String> {
+    let entry = |op: &Op| Ok(format!("<li>{}{op}</li>", chart::mark(*op)?));
+    Ok(format!("<ul class=\"legend\">{}</ul>\n", Op::ALL.iter().map(entry).collect::<Result<String>>()?))
 }
 
 /// A device: its charts and rows.
-fn section(file: &Results, device: &DeviceResults) -> String {
+fn section(file: &Results, device: &DeviceResults) -> Result<String> {
     let host = &file.host;
     let notes = device.warnings.iter().map(|note| format!("<li class=\"warn\">{}</li>\n", escaped(note)));
     let skipped = show::skipped(device).into_iter().map(|note| format!("<li>{}</li>\n", escaped(&note)));
@@ -44,21 +52,21 @@ fn section(file: &Results, device: &DeviceResults) -> String {
     } else {
         format!("<details><summary>Rows that were skipped</summary>\n{}</details>\n", list(skipped))
     };
-    format!(
+    Ok(format!(
         "<section>\n<h2>{}</h2>\n<p>{}</p>\n{}<div class=\"charts\">\n{}{}</div>\n{}{skipped}\
          <p class=\"fine\">suite {}, {} s a row; engine {}; {}; {}</p>\n</section>\n",
         escaped(&show::heading(device)),
         escaped(&show::peak(&device.peak)),
         list(notes),
-        figure("Roofline: FLOP a second over FLOP for each byte", &chart::roofline(device)),
-        figure("Share of the measured peak", &chart::shares(device)),
+        figure("Roofline: FLOP a second over FLOP for each byte", &chart::roofline(device)?),
+        figure("Share of the measured peak", &chart::shares(device)?),
         table(&show::table(device), 2),
         escaped(&file.suite_name()),
         file.seconds_per_row,
         escaped(&file.engine.version),
         escaped(&host.os),
         escaped(&file.date),
-    )
+    ))
 }
 
 fn figure(caption: &str, svg: &str) -> String {
@@ -90,7 +98,11 @@ fn beside(devices: &[(&Results, &DeviceResults)]) -> String {
         return String::new();
     }
     let mut header = vec!["op".to_owned(), "shape".to_owned()];
-    header.extend(alike.iter().map(|device| device.device.name.clone()));
+    let name = |device: &&DeviceResults| match &device.device.level {
+        Some(level) => format!("{}, {level}", device.device.name),
+        None => device.device.name.clone(),
+    };
+    header.extend(alike.iter().map(name));
     let mut rows = vec![header];
     let known = |row: &&Row| alike.iter().any(|device| time(device, row).is_some());
     for row in base.rows.iter().filter(known) {

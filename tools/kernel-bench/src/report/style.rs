@@ -16,11 +16,6 @@ figure{margin:0}figcaption{color:var(--soft);font-size:.9rem}
 figure svg{width:100%;height:auto;display:block}
 .legend{display:flex;flex-wrap:wrap;gap:.3rem 1.2rem;list-style:none;padding:0;margin:.6rem 0}
 .legend svg{width:1em;height:1em;margin-right:.4em;vertical-align:-.1em;overflow:visible}
-svg text{fill:var(--ink);font:13px system-ui,sans-serif}svg text.soft{fill:var(--soft)}
-.grid{stroke:var(--line);stroke-width:1}.roof{stroke:var(--ink);stroke-width:2;fill:none}
-.mark{stroke:var(--paper);stroke-width:1}
-.linear{fill:var(--linear)}.attention{fill:var(--attention)}.conv3d{fill:var(--conv3d)}
-.norm{fill:var(--norm)}.elementwise{fill:var(--elementwise)}
 .wide{overflow-x:auto;margin:.8rem 0}table{border-collapse:collapse;font-size:.85rem}
 th,td{padding:.2rem .6rem;text-align:left;white-space:nowrap;border-bottom:1px solid var(--line)}
 th{color:var(--soft);font-weight:600}.n{text-align:right;font-variant-numeric:tabular-nums}
