@@ -191,6 +191,26 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn sum(self, v: F32x16) -> f32 {
+        intrinsics!({
+            let eight = _mm256_add_ps(_mm512_castps512_ps256(v.0), _mm512_extractf32x8_ps::<1>(v.0));
+            let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        })
+    }
+
+    #[inline(always)]
+    fn max_lane(self, v: F32x16) -> f32 {
+        intrinsics!({
+            let eight = _mm256_max_ps(_mm512_castps512_ps256(v.0), _mm512_extractf32x8_ps::<1>(v.0));
+            let four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+        })
+    }
+
+    #[inline(always)]
     fn transpose(self, rows: [F32x16; LANES]) -> [F32x16; LANES] {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = rows;
         // Four rows become columns within each quarter of the lanes, then the quarters change places.

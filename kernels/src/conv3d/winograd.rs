@@ -137,7 +137,7 @@ pub fn conv3d_winograd(
     if out.is_empty() {
         return;
     }
-    let tile = exec.run(TileSize);
+    let tile = exec.run(TileSize { columns: s.out_channels });
     let sizes = Sizes::new(s);
     let Sizes { channels, terms, group, down, strip, across, chunk, slots } = sizes;
     let plan = Plan { tile, channels, terms, across, size: [height, width] };
@@ -205,7 +205,7 @@ pub fn conv3d_winograd(
 /// What is worked out once per call.
 #[derive(Clone, Copy)]
 struct Plan {
-    /// Rows and columns of a register tile.
+    /// Rows and columns of a register tile, the level's or a narrower one.
     tile: [usize; 2],
     /// Channels of the input, in whole vectors.
     channels: usize,
@@ -224,15 +224,19 @@ impl Plan {
     }
 }
 
-/// Rows and columns of the level's register tile.
-struct TileSize;
+/// Rows and columns of the level's register tile; it is narrower where a quarter of it or more would be for nothing.
+struct TileSize {
+    columns: usize,
+}
 
 impl Kernel for TileSize {
     type Output = [usize; 2];
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> [usize; 2] {
-        [S::TILE[0], S::TILE[1] * LANES]
+        let [wide, narrow] = [S::TILE[1] * LANES, LANES].map(|tile| self.columns.next_multiple_of(tile));
+        let columns = if 4 * wide > 5 * narrow { LANES } else { S::TILE[1] * LANES };
+        [S::TILE[0], columns]
     }
 }
 
@@ -266,7 +270,7 @@ impl Kernel for Product<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { plan, taps, weight, mut block } = self;
-        let (tiles, width) = (block.rows, S::TILE[1] * LANES);
+        let (tiles, width) = (block.rows, plan.tile[1]);
         let (point, height) = (block.row / tiles, plan.height(tiles));
         for column in (0..block.columns).step_by(width) {
             let panel = (block.column + column) / width * POINTS + point;
@@ -284,7 +288,7 @@ impl Kernel for Product<'_> {
                     let left = &tap[(point * tiles + row) * plan.channels..][..rows * plan.channels];
                     let out = Part { block: &mut block, row, columns: column..column + width };
                     let then = if i == 0 { Then::Set } else { Then::Add };
-                    Tile { rows, left, right, bias: None, then, out }.run(s);
+                    Tile { rows, left, right, bias: None, then, out }.run_of(s, width / LANES);
                 }
             }
         }

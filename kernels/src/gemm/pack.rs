@@ -45,12 +45,13 @@ pub(crate) fn lines(stride: usize, rows: Range<usize>, length: usize) -> impl Ex
     (0..rows.len() * each).map(move |i| (rows.start + i / each) * stride + i % each * LINE)
 }
 
-/// Turns up to a tile's columns of stored rows of `k` numbers into `[..][columns]`: number `p` of each goes to row
-/// `place(p)` of `panel`, or nowhere. The rows are `stride` bytes apart, the first begins at `bytes`' start; columns
-/// without a row become zero.
+/// Turns up to a tile's columns, so many vectors, of stored rows of `k` numbers into `[..][columns]`: number `p` of each
+/// goes to row `place(p)` of `panel`, or nowhere. The rows are `stride` bytes apart, the first begins at `bytes`' start;
+/// columns without a row become zero.
 #[inline(always)]
 pub(crate) fn right<S: Simd, T: Storage>(
     s: S,
+    vectors: usize,
     bytes: &[u8],
     stride: usize,
     rows: usize,
@@ -58,7 +59,6 @@ pub(crate) fn right<S: Simd, T: Storage>(
     place: impl Fn(usize) -> Option<usize>,
     panel: &mut [f32],
 ) {
-    let vectors = S::TILE[1];
     let (panel, _) = panel.as_chunks_mut::<LANES>();
     for vector in 0..vectors {
         let here = rows.saturating_sub(vector * LANES).min(LANES);

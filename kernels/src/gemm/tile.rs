@@ -72,12 +72,18 @@ pub(crate) struct Tile<'a, R> {
 }
 
 impl<R: Rows> Tile<'_, R> {
-    /// Works it out.
+    /// Works it out, as wide as the level's tiles.
     #[inline(always)]
     pub(crate) fn run<S: Simd>(self, s: S) {
-        match S::TILE[1] {
+        self.run_of(s, S::TILE[1]);
+    }
+
+    /// Works it out, so many vectors wide.
+    #[inline(always)]
+    pub(crate) fn run_of<S: Simd>(self, s: S, vectors: usize) {
+        match vectors {
             1 => self.of_vectors::<S, 1>(s),
-            2 => self.of_vectors::<S, 2>(s),
+            2 if S::TILE[1] == 2 => self.of_vectors::<S, 2>(s),
             vectors => unreachable!("tiles of {vectors} vectors"),
         }
     }

@@ -33,7 +33,8 @@ pub(super) fn transform_weight<T: Storage>(
         let channel = block.column / width;
         let channels = channel..shape.in_channels.min(channel + LANES);
         scratch::with(LANES * shape.kernel[0] * 9 * width, |memory| {
-            exec.run(WeightTask::<T> { shape, bytes, columns, channels, memory, block, storage: PhantomData });
+            let vectors = width / LANES;
+            exec.run(WeightTask::<T> { shape, vectors, bytes, columns, channels, memory, block, storage: PhantomData });
         });
     });
 }
@@ -41,6 +42,8 @@ pub(super) fn transform_weight<T: Storage>(
 /// Sixteen channels of a panel of the weight.
 struct WeightTask<'a, T> {
     shape: &'a Conv3d,
+    /// Vectors of a panel.
+    vectors: usize,
     bytes: &'a [u8],
     columns: Range<usize>,
     channels: Range<usize>,
@@ -54,13 +57,13 @@ impl<T: Storage> Kernel for WeightTask<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { shape, bytes, columns, channels, memory, mut block, storage: _ } = self;
-        let (taps, vectors) = (shape.kernel[0], S::TILE[1]);
+        let Self { shape, vectors, bytes, columns, channels, memory, mut block, storage: _ } = self;
+        let taps = shape.kernel[0];
         let stride = shape.in_channels * taps * 9 * T::SIZE;
         let terms = channels.len() * taps * 9;
         let from = columns.start * stride + channels.start * taps * 9 * T::SIZE;
         let bytes = bytes.get(from..).unwrap_or_default();
-        pack::right::<S, T>(s, bytes, stride, columns.len(), terms, Some, memory);
+        pack::right::<S, T>(s, vectors, bytes, stride, columns.len(), terms, Some, memory);
         memory[terms * vectors * LANES..].fill(0.0);
         let (numbers, _) = memory.as_chunks::<LANES>();
         for (channel, tap) in (0..LANES).flat_map(|c| (0..taps).map(move |t| (c, t))) {
@@ -208,7 +211,7 @@ impl Kernel for FinishTask<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { all: Finish { plan, bias, onto, strip, columns, .. }, sums, mut block } = self;
         let (width, across) = (plan.size[1], plan.across);
-        let wide = columns.len().next_multiple_of(S::TILE[1] * LANES) / LANES;
+        let wide = columns.len().next_multiple_of(plan.tile[1]) / LANES;
         let plane = strip.len() * across * wide;
         let (sums, _) = sums.as_chunks::<LANES>();
         for (tile, column) in (0..across).flat_map(|tile| (0..columns.len()).step_by(LANES).map(move |c| (tile, c))) {
