@@ -21,10 +21,9 @@ const MIN_KEPT_BYTES: u64 = 16 << 10;
 /// fit into smaller ones.
 const MIN_MAPPED_BYTES: u64 = 4 << 20;
 
-/// What kept blocks may add to the peak, at most, and as a share of it: a decoder goes through sizes of all its levels, and
-/// pages that are given back come again as zeros that the system has to write first.
+/// What kept blocks may add to the peak, at most: a decoder goes through the sizes of all its levels for every few frames, and
+/// pages that were given back come again as zeros that the system has to write first.
 const SPARE_BYTES: u64 = 32 << 20;
-const SPARE_SHARE: u64 = 2;
 
 /// What a pool holds and has held, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,8 +92,8 @@ impl Block {
 /// The buffers of one device.
 ///
 /// A request is served by the smallest kept block that is at most a quarter larger; kept blocks are released, oldest first,
-/// so that live and kept together exceed what was once live at the same time by half of it at most, and by 32 MiB, and the
-/// budget never. What a pool does depends on the requests alone: one that only counts, and has no memory, ends with the same
+/// so that live and kept together exceed what was once live at the same time by 32 MiB at most, and by no more than that was,
+/// and the budget never. What a pool does depends on the requests alone: one that only counts, and has no memory, ends with the same
 /// figures as one that has.
 #[derive(Debug)]
 pub(crate) struct Pool<B = Block> {
@@ -199,7 +198,10 @@ impl<B: Held> Pool<B> {
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] if they do not fit.
-    #[cfg_attr(not(any(feature = "vulkan", test)), expect(dead_code, reason = "only weights on a GPU are held outside"))]
+    #[cfg_attr(
+        not(any(feature = "vulkan", test)),
+        expect(dead_code, reason = "only weights on a GPU are held outside")
+    )]
     pub fn reserve(&self, bytes: u64) -> Result<()> {
         let mut state = self.lock();
         let taken = state.stats.live.saturating_add(state.reserved).saturating_add(bytes);
@@ -277,7 +279,7 @@ impl<B: Held> Pool<B> {
 impl<B: Held> State<B> {
     /// Drops the oldest kept blocks until live and kept fit into the peak with something to spare, and into the budget.
     fn trim(&mut self, budget: Option<u64>) {
-        let most = self.stats.peak + (self.stats.peak / SPARE_SHARE).min(SPARE_BYTES);
+        let most = self.stats.peak + self.stats.peak.min(SPARE_BYTES);
         let most = budget.map_or(most, |budget| most.min(budget.saturating_sub(self.reserved)));
         while self.stats.live + self.stats.kept > most {
             let Some(block) = self.kept.pop_front() else { break };
@@ -305,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn kept_blocks_add_half_of_the_peak_or_32_mib_at_most_and_never_break_the_budget() {
+    fn kept_blocks_add_the_peak_or_32_mib_at_most_and_never_break_the_budget() {
         let mut most_kept = [0; 3];
         let budget = 12 << 20;
         for (most_kept, (budget, times)) in most_kept.iter_mut().zip([(None, 1), (None, 20), (Some(budget), 1)]) {
@@ -316,7 +318,7 @@ mod tests {
                 pool.give(a);
                 pool.give(b);
                 let stats = pool.stats();
-                let most = stats.high_water + (stats.high_water / 2).min(32 << 20);
+                let most = stats.high_water + stats.high_water.min(32 << 20);
                 let total = stats.live + stats.kept;
                 assert!(total <= budget.unwrap_or(most).min(most), "{stats:?}");
                 *most_kept = stats.kept.max(*most_kept);
