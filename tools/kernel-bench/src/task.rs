@@ -14,6 +14,8 @@ pub const EPS: f32 = 1e-6;
 pub struct Task {
     case: Case,
     operands: Operands,
+    /// What came of the last run: another task's is then written elsewhere, and no cache holds all of them.
+    result: Option<Tensor>,
 }
 
 /// The operands of an op.
@@ -97,7 +99,7 @@ impl Task {
             }
             Case::Elementwise(op) => rows(op, &mut |shape, scale| kept(shape, scale, Keep::Full))?,
         };
-        Ok(Self { case, operands })
+        Ok(Self { case, operands, result: None })
     }
 
     /// The operands, for whoever checks what comes of them.
@@ -110,6 +112,18 @@ impl Task {
     /// # Errors
     /// Those of the op.
     pub fn run(&mut self) -> Result<Tensor> {
+        // It makes room for the next.
+        self.result = None;
+        let result = self.run_op()?;
+        // An op in place needs the only handle of what it writes.
+        let in_place = |kind| !matches!(kind, ElementwiseKind::Copy | ElementwiseKind::Upsample);
+        if !matches!(self.case, Case::Elementwise(op) if in_place(op.kind)) {
+            self.result = Some(result.clone());
+        }
+        Ok(result)
+    }
+
+    fn run_op(&mut self) -> Result<Tensor> {
         match (&self.case, &mut self.operands) {
             (Case::Attention(shape), Operands::Attention { q, kv }) => {
                 ops::attention_as(q, std::slice::from_ref(kv), shape.heads, scale(shape), Keep::Operand)
