@@ -38,8 +38,10 @@ pub fn estimate(sizes: &Sizes, clip: &Clip, device: &DeviceResults) -> Result<Ve
         let least = once.least.zip(step.least).map(|(once, step)| once + steps * step);
         let [compute, memory] = [0, 1].map(|i| once.by_limit[i] + steps * step.by_limit[i]);
         let limit = least.map(|_| if compute > memory { Limit::Compute } else { Limit::Memory });
-        let all = once.seconds + steps * step.seconds;
-        parts.push(Estimated { part, once: once.seconds, step: step.seconds, all, least, limit });
+        // Rows are timed on memory that there was before; decoding takes the most of it, and first.
+        let fresh = device.peak.fresh.filter(|_| part == Part::Vae).map_or(0.0, |rate| work.memory as f64 / rate);
+        let once = once.seconds + fresh;
+        parts.push(Estimated { part, once, step: step.seconds, all: once + steps * step.seconds, least, limit });
     }
     Ok(parts)
 }

@@ -35,6 +35,10 @@ pub struct Peak {
     pub matrix_flops: Option<f64>,
     /// Bytes a second that a copy reads and writes, past all caches.
     pub bytes: f64,
+    /// Bytes of memory that the system gives to a thread a second, a page when it is first written to; of a processor, and files of
+    /// earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh: Option<f64>,
 }
 
 impl Peak {
@@ -47,6 +51,7 @@ impl Peak {
             half_flops: higher(self.half_flops, other.half_flops),
             matrix_flops: higher(self.matrix_flops, other.matrix_flops),
             bytes: self.bytes.max(other.bytes),
+            fresh: higher(self.fresh, other.fresh),
         }
     }
 
@@ -109,7 +114,21 @@ pub fn measure(device: &Device, cache: u64) -> Result<Peak> {
         half_flops: rate(half_flops?),
         matrix_flops: rate(matrix_flops?),
         bytes,
+        fresh: (!device.is_gpu()).then(fresh).transpose()?,
     })
+}
+
+/// Pages that are written to for the first time; what is asked for at once is so much that no allocator has it.
+fn fresh() -> Result<f64> {
+    const BYTES: usize = 64 << 20;
+    const PAGE: usize = 4096;
+    let (rate, _) = best(&Device::cpu()?, || {
+        let mut memory = vec![0u8; BYTES];
+        memory.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
+        std::hint::black_box(&mut memory);
+        Ok(BYTES as f64)
+    })?;
+    Ok(rate)
 }
 
 /// The best rate of an amount in each attempt, by the clock and by the time that threads ran; a GPU's own clock is the one
@@ -195,7 +214,8 @@ mod tests {
     #[test]
     fn the_bound_is_the_higher_of_two() {
         let [half_flops, matrix_flops] = [Some(200.0), Some(1000.0)];
-        let peak = Peak { flops: Some(100.0), thread_flops: Some(50.0), half_flops, matrix_flops, bytes: 10.0 };
+        let peak =
+            Peak { flops: Some(100.0), thread_flops: Some(50.0), half_flops, matrix_flops, bytes: 10.0, fresh: None };
         assert_eq!(peak.of_units().bound(3000.0, 10.0), Some((3.0, Limit::Compute)));
         assert_eq!(peak.bound(1000.0, 10.0), Some((10.0, Limit::Compute)));
         assert_eq!(peak.bound(100.0, 100.0), Some((10.0, Limit::Memory)));

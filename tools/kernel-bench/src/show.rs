@@ -115,7 +115,8 @@ pub fn peak(peak: &Peak) -> String {
     let more = [(peak.half_flops, "f16"), (peak.matrix_flops, "f16 matrices with sums of f32")];
     let more = more.into_iter().filter_map(|(flops, what)| Some(format!(", {} ({what})", rate(flops?))));
     let more: String = more.collect();
-    format!("{flops}{}{more}, {}B/s copied", thread.unwrap_or_default(), rate(peak.bytes))
+    let fresh = peak.fresh.map(|fresh| format!(", {}B/s of new memory", rate(fresh))).unwrap_or_default();
+    format!("{flops}{}{more}, {}B/s copied{fresh}", thread.unwrap_or_default(), rate(peak.bytes))
 }
 
 /// The rows of a device that were measured, with a heading.

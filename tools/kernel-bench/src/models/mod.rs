@@ -175,6 +175,8 @@ pub struct Work {
     pub once: Vec<Piece>,
     /// What every step does.
     pub step: Vec<Piece>,
+    /// Bytes of tensors that decoding, which needs the most, has at one time, about.
+    pub memory: u64,
 }
 
 impl Sizes {
@@ -204,7 +206,7 @@ impl Sizes {
         let mut step = Vec::new();
         self.transformer.add_step(&mut step, latent, &texts);
         self.vae.add(&mut once, latent);
-        Ok(Work { once, step })
+        Ok(Work { once, step, memory: self.vae.memory(latent) })
     }
 
     /// Frames, rows and columns of the latent.
@@ -302,8 +304,12 @@ mod tests {
                 guidance: if text[1] > 0 { 4.0 } else { 1.0 },
                 ..Request::new(tokens(text[0]), tokens(text[1]))
             };
-            let plan = pipeline.plan(&Device::cpu().unwrap(), &request).unwrap().work();
-            let work = all(&sizes.work(&Clip { width, height, frames, steps, text }).unwrap(), steps);
+            let plan = pipeline.plan(&Device::cpu().unwrap(), &request).unwrap();
+            let work = sizes.work(&Clip { width, height, frames, steps, text }).unwrap();
+            let ratio = work.memory as f64 / plan.tensors() as f64;
+            let most = if frames > 1 { 1.3 } else { 2.0 };
+            assert!((0.7..most).contains(&ratio), "{width}x{height}x{frames}: memory is {ratio} of the plan's");
+            let (plan, work) = (plan.work(), all(&work, steps));
             let found = [Op::Linear, Op::Attention, Op::Conv3d].map(|op| flop(&work, op));
             assert_eq!(found, [plan.linear, plan.attention, plan.conv3d], "{width}x{height}x{frames}");
             let ratio = moved(&work) / plan.moved as f64;

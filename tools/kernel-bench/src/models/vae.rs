@@ -132,6 +132,20 @@ impl Vae {
         work.push(Piece { part: Part::Vae, case: latent, count: 1 });
     }
 
+    /// Bytes of tensors at one time, about, and of a single frame up to twice as many: the frames that convolutions remember, and the operands and result of the largest op.
+    pub(super) fn memory(&self, [frames, height, width]: [usize; 3]) -> u64 {
+        let mut work = Vec::new();
+        self.add_frame(&mut work, frames.saturating_sub(1).min(2), height, width);
+        let remembered = |piece: &Piece| match piece.case {
+            Case::Conv3d(Conv3d { height, width, inputs, kernel, .. }) => {
+                piece.count * (kernel[0] - 1) * height * width * inputs * size_of::<f32>()
+            }
+            _ => 0,
+        };
+        let all: usize = work.iter().map(remembered).sum();
+        all as u64 + work.iter().map(|piece| piece.case.bytes(size_of::<f32>())).max().unwrap_or(0)
+    }
+
     fn add_frame(&self, work: &mut Vec<Piece>, number: usize, height: usize, width: usize) {
         let mut frame = Frame { work, number, frames: 1, height, width };
         frame.elementwise(ElementwiseKind::Modulate, frame.pixels(), self.latent);

@@ -92,7 +92,14 @@ pub fn results(seed: u64, slow: Option<(usize, f64)>) -> Results {
         limits: None,
         matrices: Vec::new(),
     };
-    let peak = Peak { flops: Some(2e11), thread_flops: Some(1e11), half_flops: None, matrix_flops: None, bytes: 2e10 };
+    let peak = Peak {
+        flops: Some(2e11),
+        thread_flops: Some(1e11),
+        half_flops: None,
+        matrix_flops: None,
+        bytes: 2e10,
+        fresh: None,
+    };
     let warnings = vec!["a test".into()];
     Results {
         schema: SCHEMA,
