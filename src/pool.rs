@@ -21,8 +21,8 @@ const MIN_KEPT_BYTES: u64 = 16 << 10;
 /// fit into smaller ones.
 const MIN_MAPPED_BYTES: u64 = 4 << 20;
 
-/// What kept blocks may add to the peak, at most: a decoder goes through the sizes of all its levels for every few frames, and
-/// pages that were given back come again as zeros that the system has to write first.
+/// What kept blocks may add to the peak, at most: a decoder goes through the sizes of all its levels for every few
+/// frames, and pages that were given back come again as zeros that the system has to write first.
 const SPARE_BYTES: u64 = 32 << 20;
 
 /// What a pool holds and has held, in bytes.
@@ -92,9 +92,9 @@ impl Block {
 /// The buffers of one device.
 ///
 /// A request is served by the smallest kept block that is at most a quarter larger; kept blocks are released, oldest first,
-/// so that live and kept together exceed what was once live at the same time by 32 MiB at most, and by no more than that was,
-/// and the budget never. What a pool does depends on the requests alone: one that only counts, and has no memory, ends with the same
-/// figures as one that has.
+/// so that live and kept together exceed what was once live at the same time by 32 MiB at most, and by no more than that
+/// was, and the budget never. What a pool does depends on the requests alone: one that only counts, and has no memory,
+/// ends with the same figures as one that has.
 #[derive(Debug)]
 pub(crate) struct Pool<B = Block> {
     state: Mutex<State<B>>,

@@ -252,7 +252,7 @@ fn pack_keys<S: Simd>(s: S, shape: &Attention, k: &[f32], count: usize, panels: 
         for at in pack::lines(stride, key + width..count.min(key + 2 * width), dim * size_of::<f32>()) {
             s.prefetch(bytes, at);
         }
-        pack::right::<S, F32>(s, S::TILE[1], &bytes[key * stride..], stride, width.min(count - key), dim, Some, panel);
+        pack::right::<S, F32>(s, &bytes[key * stride..], stride, width.min(count - key), dim, Some, panel);
         panel[dim * width..].fill(0.0);
     }
 }

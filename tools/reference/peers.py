@@ -136,6 +136,8 @@ class Ggml:
             file.flush()
             command = [self.program, "perf", "-b", self.backend, "--test-file", file.name, "--output", "sql"]
             done = subprocess.run(command, capture_output=True, text=True)
+        if "CREATE TABLE" not in done.stdout:
+            raise SystemExit(f"{self.program} perf -b {self.backend}: exit status {done.returncode}\n{done.stderr[-2000:]}")
         table = sqlite3.connect(":memory:")
         table.executescript("".join(re.findall(r"^(?:CREATE TABLE.*?\);|INSERT INTO .*?\);)$", done.stdout, re.M | re.S)))
         found = table.execute("SELECT time_us FROM test_backend_ops WHERE supported AND passed").fetchone()

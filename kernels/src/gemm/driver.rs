@@ -197,28 +197,10 @@ impl<L: Left, T: Storage> Kernel for Task<'_, L, T> {
                 let from = here.start * stride + run.start * all_taps * T::SIZE;
                 let stored = run.len() * all_taps;
                 if order.is_empty() {
-                    pack::right::<S, T>(
-                        s,
-                        S::TILE[1],
-                        &bytes[from..],
-                        stride,
-                        columns.len(),
-                        stored,
-                        Some,
-                        right_panel,
-                    );
+                    pack::right::<S, T>(s, &bytes[from..], stride, columns.len(), stored, Some, right_panel);
                 } else {
                     let place = |p: usize| order[p];
-                    pack::right::<S, T>(
-                        s,
-                        S::TILE[1],
-                        &bytes[from..],
-                        stride,
-                        columns.len(),
-                        stored,
-                        place,
-                        right_panel,
-                    );
+                    pack::right::<S, T>(s, &bytes[from..], stride, columns.len(), stored, place, right_panel);
                 }
                 let bias = if first { weights.bias.map(|b| &b[here.clone()]) } else { None };
                 let then = match weights.then {

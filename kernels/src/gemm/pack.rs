@@ -45,11 +45,25 @@ pub(crate) fn lines(stride: usize, rows: Range<usize>, length: usize) -> impl Ex
     (0..rows.len() * each).map(move |i| (rows.start + i / each) * stride + i % each * LINE)
 }
 
-/// Turns up to a tile's columns, so many vectors, of stored rows of `k` numbers into `[..][columns]`: number `p` of each
-/// goes to row `place(p)` of `panel`, or nowhere. The rows are `stride` bytes apart, the first begins at `bytes`' start;
-/// columns without a row become zero.
+/// Turns up to a tile's columns of stored rows of `k` numbers into `[..][columns]`: number `p` of each goes to row
+/// `place(p)` of `panel`, or nowhere. The rows are `stride` bytes apart, the first begins at `bytes`' start; columns
+/// without a row become zero.
 #[inline(always)]
 pub(crate) fn right<S: Simd, T: Storage>(
+    s: S,
+    bytes: &[u8],
+    stride: usize,
+    rows: usize,
+    k: usize,
+    place: impl Fn(usize) -> Option<usize>,
+    panel: &mut [f32],
+) {
+    right_of::<S, T>(s, S::TILE[1], bytes, stride, rows, k, place, panel);
+}
+
+/// [`right`] for a tile so many vectors wide.
+#[inline(always)]
+pub(crate) fn right_of<S: Simd, T: Storage>(
     s: S,
     vectors: usize,
     bytes: &[u8],

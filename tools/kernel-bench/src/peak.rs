@@ -35,8 +35,8 @@ pub struct Peak {
     pub matrix_flops: Option<f64>,
     /// Bytes a second that a copy reads and writes, past all caches.
     pub bytes: f64,
-    /// Bytes of memory that the system gives to a thread a second, a page when it is first written to; of a processor, and files of
-    /// earlier versions have none.
+    /// Bytes of memory that the system gives to a thread a second, a page when it is first written to; of a processor, and
+    /// files of earlier versions have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh: Option<f64>,
 }

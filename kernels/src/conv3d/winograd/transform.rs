@@ -63,7 +63,7 @@ impl<T: Storage> Kernel for WeightTask<'_, T> {
         let terms = channels.len() * taps * 9;
         let from = columns.start * stride + channels.start * taps * 9 * T::SIZE;
         let bytes = bytes.get(from..).unwrap_or_default();
-        pack::right::<S, T>(s, vectors, bytes, stride, columns.len(), terms, Some, memory);
+        pack::right_of::<S, T>(s, vectors, bytes, stride, columns.len(), terms, Some, memory);
         memory[terms * vectors * LANES..].fill(0.0);
         let (numbers, _) = memory.as_chunks::<LANES>();
         for (channel, tap) in (0..LANES).flat_map(|c| (0..taps).map(move |t| (c, t))) {

@@ -132,7 +132,8 @@ impl Vae {
         work.push(Piece { part: Part::Vae, case: latent, count: 1 });
     }
 
-    /// Bytes of tensors at one time, about, and of a single frame up to twice as many: the frames that convolutions remember, and the operands and result of the largest op.
+    /// Bytes of tensors at one time, about, and of a single frame up to twice as many: the frames that convolutions
+    /// remember, and the operands and result of the largest op.
     pub(super) fn memory(&self, [frames, height, width]: [usize; 3]) -> u64 {
         let mut work = Vec::new();
         self.add_frame(&mut work, frames.saturating_sub(1).min(2), height, width);
