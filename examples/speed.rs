@@ -76,7 +76,7 @@ fn task(line: &str, checkpoint: &Checkpoint, device: &Device) -> Outcome<Task> {
             let (weights, _) = checkpoint.component("text_encoder", &umt5::name_table(&config))?;
             let encoder = umt5::Encoder::load(&weights, config, &device)?;
             let ids: Vec<u32> = (0..tokens as u32).map(|i| 3 + i % 200).collect();
-            Box::new(move || encoder.forward(&ids).map(drop))
+            Box::new(move || encoder.forward(&device, &ids).map(drop))
         }
         ("forward", &[frames, height, width]) => {
             let config = Configs::read(checkpoint)?.transformer;

@@ -35,7 +35,7 @@ fn main() -> Outcome<()> {
         let encoder = umt5::Encoder::load(&weights, config, &device)?;
         for branch in ["cond", "uncond"] {
             if let Ok(ids) = given.tensor(&format!("ids.{branch}")) {
-                let text = encoder.forward(&ids_of(&ids)?)?;
+                let text = encoder.forward(&device, &ids_of(&ids)?)?;
                 results.insert(format!("text.{branch}"), text.clone());
                 texts.push((branch, text));
             }

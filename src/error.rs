@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::shape::Shape;
+use crate::tensor::shape::Shape;
 
 /// What went wrong, typed to its cause; every variant names the thing and, where there is one, the remedy.
 #[non_exhaustive]

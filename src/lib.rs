@@ -69,42 +69,25 @@
 #![doc = include_str!("ops/table.md")]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit, reason = "a library does not speak for its program")]
 
-mod choice;
-mod defaults;
 mod device;
-mod dtype;
 mod error;
-mod latents;
 pub mod models;
 mod nn;
 pub mod ops;
-mod output;
 mod pipeline;
-pub mod plan;
-mod pool;
-mod request;
-pub mod rng;
 pub mod sampler;
-mod shape;
 mod tensor;
 #[cfg(feature = "tokenizer")]
 pub mod text;
-pub mod tuning;
 pub mod video;
 mod vulkan;
 pub mod weights;
-mod work;
 
-pub use choice::{Chosen, DeviceChoice};
-pub use defaults::Defaults;
-pub use device::{Cancel, Cpu, Device, DeviceOptions, Precision};
-pub use dtype::DType;
+pub use device::{Cancel, Chosen, Cpu, Device, DeviceChoice, DeviceOptions, PoolStats, Precision, tuning};
 pub use error::{DeviceFault, Error, Result};
-pub use latents::{LatentsFile, load_latents, save_latents};
-pub use pipeline::Pipeline;
-pub use pool::PoolStats;
-pub use request::{OnProgress, Progress, Prompt, Request, Steps};
-pub use shape::{MAX_RANK, Shape};
-pub use tensor::Tensor;
+pub use pipeline::{
+    Defaults, LatentsFile, OnProgress, Pipeline, Progress, Prompt, Request, Steps, load_latents, plan, save_latents,
+};
+pub use tensor::{DType, MAX_RANK, Shape, Tensor, rng};
 pub use vulkan::{GpuHeap, GpuInfo, GpuKind, GpuLimits, Vulkan};
 pub use zoetrope_kernels::Level as SimdLevel;

@@ -125,7 +125,7 @@ fn text_encoder() {
         for (device, factor) in devices() {
             let encoder = umt5::Encoder::load(&weights, config.clone(), &device).unwrap();
             for branch in ["cond", "uncond"] {
-                let text = encoder.forward(&ids(&given.tensor(&format!("ids.{branch}")).unwrap())).unwrap();
+                let text = encoder.forward(&device, &ids(&given.tensor(&format!("ids.{branch}")).unwrap())).unwrap();
                 let want = given.tensor(&format!("text.{branch}")).unwrap();
                 agree(&format!("{} text.{branch} {device:?}", golden.name), &text, &want, factor * STAGE);
             }

@@ -12,7 +12,7 @@ use checkpoints::{Copy, fixture, poison};
 use traffic::Traffic;
 use zoetrope::ops::{self, Activation, Arithmetic, Conv3dParams, Keep, KeyValue};
 use zoetrope::plan::multiply_add;
-use zoetrope::tuning::{self, Class, Tuning};
+use zoetrope::tuning::{Class, Tuning};
 use zoetrope::video::NullSink;
 use zoetrope::weights::{Mapping, Weight};
 use zoetrope::{Device, DeviceFault, DeviceOptions, Error, Pipeline, Precision, Prompt, Request, Steps, Tensor};
@@ -345,12 +345,12 @@ fn other_cuts_give_the_same_results_and_are_kept() {
                 let off = found.iter().zip(usual).fold(0f32, |most, (a, b)| most.max((a - b).abs()));
                 assert!(found.len() == usual.len() && off <= 1e-6 * size, "{off} of {size}: {tuning:?}");
             }
-            tuning::keep(&device, &folder.0, &tuning).unwrap();
+            device.save_tuning(&folder.0, &tuning).unwrap();
             let Device::Vulkan(again) = opened(None) else { panic!("a GPU") };
             assert_eq!(*again.tuning(), tuning);
         }
     }
-    assert!(tuning::keep(&Device::cpu().unwrap(), &std::env::temp_dir(), &Tuning::default()).is_err());
+    assert!(Device::cpu().unwrap().save_tuning(&std::env::temp_dir(), &Tuning::default()).is_err());
 }
 
 #[test]

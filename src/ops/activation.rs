@@ -2,10 +2,10 @@ use zoetrope_kernels::{self as kernels, Activation};
 
 use super::{LOCAL, finished, groups_of};
 use crate::device::Device;
+use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::vulkan::{self, Dispatch};
-use crate::work::Work;
 
 /// Applies an activation to every element.
 ///

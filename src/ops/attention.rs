@@ -4,11 +4,11 @@ use zoetrope_kernels as kernels;
 
 use super::{LOCAL, check, check_place, finished, groups_of, with_units};
 use crate::device::Device;
+use crate::device::tuning::{Class, Cut, KEYS, SUBGROUPS, UNIT_SIDE};
+use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::{Keep, Tensor};
-use crate::tuning::{Class, Cut, KEYS, SUBGROUPS, UNIT_SIDE};
 use crate::vulkan::{self, Bound, Dispatch, Units, Vulkan};
-use crate::work::Work;
 
 /// What is added to the scaled scores before the softmax.
 #[derive(Clone, Debug, Default)]

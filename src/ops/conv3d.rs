@@ -4,12 +4,12 @@ use zoetrope_kernels::{self as kernels, Onto};
 
 use super::{check, check_place, cut, finished, four, with_units};
 use crate::device::Device;
+use crate::device::tuning::Class;
+use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::Tensor;
-use crate::tuning::Class;
 use crate::vulkan::{self, Bound, Dispatch, Vulkan};
 use crate::weights::Weight;
-use crate::work::Work;
 
 /// Stride and zero padding of a [`conv3d`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

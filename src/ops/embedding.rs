@@ -2,10 +2,10 @@ use zoetrope_kernels as kernels;
 
 use super::{check, finished};
 use crate::device::Device;
+use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::weights::Weight;
-use crate::work::Work;
 
 /// The rows of `table` that `ids` name.
 ///

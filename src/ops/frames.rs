@@ -2,10 +2,10 @@ use zoetrope_kernels as kernels;
 
 use super::{LOCAL, check, check_place, finished, four, groups_of};
 use crate::device::Device;
+use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::vulkan::{self, Dispatch};
-use crate::work::Work;
 
 /// Turns two halves of the channels into two frames: the second half of an upsampling over time.
 ///

@@ -2,11 +2,11 @@ use zoetrope_kernels as kernels;
 
 use super::{LOCAL, check, finished};
 use crate::device::Device;
+use crate::device::work::Work;
 use crate::error::Result;
-use crate::shape::Shape;
+use crate::tensor::Shape;
 use crate::tensor::Tensor;
 use crate::vulkan::{self, Dispatch, Vulkan};
-use crate::work::Work;
 
 /// `[C, ..]` to `[.., C]`.
 ///

@@ -3,12 +3,12 @@ use zoetrope_kernels::{self as kernels, Activation};
 use super::activation::activation_constant;
 use super::{LOCAL, check, check_place, check_row_vector, cut, finished, with_units};
 use crate::device::Device;
+use crate::device::tuning::Class;
+use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::{Keep, Tensor};
-use crate::tuning::Class;
 use crate::vulkan::{self, Dispatch, Vulkan};
 use crate::weights::Weight;
-use crate::work::Work;
 
 /// `activation(x wᵀ + bias)`: a fully connected layer, also a 1x1x1 convolution on channels-last data.
 ///

@@ -44,10 +44,10 @@ pub use probe::Arithmetic;
 pub(crate) use probe::multiply_add;
 pub(crate) use trial::units_are_right;
 
+use crate::device::tuning::{Class, Cut, UNIT_TERMS};
 use crate::error::{DeviceFault, Error, Result};
-use crate::shape::Shape;
+use crate::tensor::Shape;
 use crate::tensor::Tensor;
-use crate::tuning::{Class, Cut, UNIT_TERMS};
 use crate::vulkan::{Dispatch, Units, Vulkan};
 
 /// An [`Error::Shape`] unless `fits`.

@@ -2,10 +2,10 @@ use zoetrope_kernels as kernels;
 
 use super::{LOCAL, check, check_place, check_row_vector, finished, groups_of};
 use crate::device::Device;
+use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::vulkan::{self, Dispatch, Vulkan};
-use crate::work::Work;
 
 /// `x * (1 + scale) + shift`: the adaptive part of a transformer block's norm.
 ///

@@ -4,10 +4,10 @@ use super::activation::activation_constant;
 use super::rope::{check_rope, rope, runs_of};
 use super::{LOCAL, check, check_row_vector, finished};
 use crate::device::Device;
+use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::{Keep, Tensor};
 use crate::vulkan::{self, Dispatch, Vulkan};
-use crate::work::Work;
 
 /// `x / sqrt(mean(x²) + eps) * weight` over the last axis.
 ///

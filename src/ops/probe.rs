@@ -4,10 +4,10 @@ use zoetrope_kernels as kernels;
 
 use super::{LOCAL, finished, with_units};
 use crate::device::Device;
+use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::vulkan::{self, Dispatch};
-use crate::work::Work;
 
 /// Workgroups that keep the largest GPU busy.
 const GROUPS: usize = 4096;
@@ -17,7 +17,7 @@ const EACH: usize = 512;
 const SUBGROUPS: usize = 4;
 const PRODUCTS: usize = 32;
 
-/// What [`multiply_add`](crate::plan::multiply_add) computes with.
+/// What [`multiply_add`](crate::pipeline::plan::multiply_add) computes with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arithmetic {
     /// Numbers of F32.

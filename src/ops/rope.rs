@@ -4,10 +4,10 @@ use zoetrope_kernels as kernels;
 
 use super::{LOCAL, check, check_place, finished, groups_of};
 use crate::device::Device;
+use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::vulkan::{self, Dispatch, Vulkan};
-use crate::work::Work;
 
 /// Rotates interleaved pairs of every head by the angle of its row.
 ///

@@ -2,8 +2,8 @@
 
 use super::{Activation, Conv3dParams, Keep, KeyValue, attention, conv3d, linear};
 use crate::device::{Device, DeviceOptions};
-use crate::dtype::DType;
 use crate::error::Result;
+use crate::tensor::DType;
 use crate::tensor::Tensor;
 use crate::weights::Weight;
 

@@ -2,10 +2,10 @@ use zoetrope_kernels as kernels;
 
 use super::{LOCAL, check, finished, four, groups_of};
 use crate::device::Device;
+use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::vulkan::{self, Dispatch};
-use crate::work::Work;
 
 /// Repeats every pixel `factor[0]` times downwards and `factor[1]` times to the right.
 ///

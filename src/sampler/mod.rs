@@ -1,6 +1,6 @@
 //! From noise to a latent: step grids, guidance and the two solvers.
 //!
-//! A run takes a [`Grid`] from a [`Schedule`], starts from [`randn`](crate::rng::randn), and for each of the grid's
+//! A run takes a [`Grid`] from a [`Schedule`], starts from [`randn`](crate::tensor::rng::randn), and for each of the grid's
 //! timesteps asks the transformer for a velocity, combines its two branches by [`Guidance`] and hands it to
 //! [`Solver::step`].
 

@@ -10,7 +10,7 @@ use png::{BitDepth, BlendOp, ColorType, DisposeOp, Writer};
 use super::file::{Encoder, FileSink};
 use super::{Frame, VideoInfo};
 use crate::error::{Error, Result};
-use crate::output::Output;
+use crate::video::output::Output;
 
 /// The keyword of a comment, one of those that the PNG specification registers.
 pub(super) const COMMENT: &str = "Comment";

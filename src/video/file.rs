@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Clip, Frame, FrameSink, VideoInfo, comment, out_of_order};
 use crate::error::Result;
-use crate::output::Output;
+use crate::video::output::Output;
 
 /// A format: from frames to bytes. Calls come in order, with frames of the size that was told.
 pub trait Encoder: Send + Default {
@@ -47,7 +47,7 @@ impl<E: Encoder> FileSink<E> {
         let out = {
             let mut out = out;
             if E::REWRITES && !out.can_rewrite() {
-                return Err(crate::output::refusal(path, "is no file; this format cannot be written to a pipe"));
+                return Err(crate::video::output::refusal(path, "is no file; this format cannot be written to a pipe"));
             }
             out
         };

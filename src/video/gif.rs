@@ -6,7 +6,7 @@ use super::file::{Encoder, FileSink};
 use super::palette::quantise;
 use super::{Frame, VideoInfo};
 use crate::error::{Error, Result};
-use crate::output::Output;
+use crate::video::output::Output;
 
 /// Delays are whole centiseconds, and browsers take 1 for 10.
 const MAX_FPS: u32 = 50;

@@ -13,6 +13,7 @@ mod gif;
 #[cfg(feature = "mp4")]
 mod mp4;
 mod open;
+pub(crate) mod output;
 #[cfg(feature = "gif")]
 mod palette;
 #[cfg(feature = "png")]

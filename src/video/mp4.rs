@@ -16,7 +16,7 @@ use super::colour::{BT709, Yuv420};
 use super::file::{Encoder, FileSink};
 use super::{Frame, VideoInfo};
 use crate::error::{Error, Result};
-use crate::output::Output;
+use crate::video::output::Output;
 
 /// The quantiser of every frame. At 16, luma is some 45 dB from the original, noise included: no eye sees the difference,
 /// and film-like clips take a few Mbit/s.

@@ -8,7 +8,7 @@ use super::PngFolder;
 use super::file::{Encoder, FileSink};
 use super::{FrameSink, Y4m};
 use crate::error::Result;
-use crate::output::refusal;
+use crate::video::output::refusal;
 
 /// How [`open`] makes a sink.
 #[derive(Default)]

@@ -9,7 +9,7 @@ use png::{BitDepth, ColorType, Encoder, EncodingError};
 use super::apng::COMMENT;
 use super::{Clip, Frame, FrameSink, VideoInfo, comment, out_of_order};
 use crate::error::{Error, Result};
-use crate::output::{PARTIAL, cannot, cannot_create, hold, refusal, sweep};
+use crate::video::output::{PARTIAL, cannot, cannot_create, hold, refusal, sweep};
 
 /// The most frames whose names still sort in time order.
 const MAX_FRAMES: usize = 99_999;

@@ -10,7 +10,7 @@ use super::colour::Weights;
 use super::file::{Encoder, FileSink};
 use super::{Frame, VideoInfo};
 use crate::error::Result;
-use crate::output::Output;
+use crate::video::output::Output;
 
 /// A sink that writes one y4m file or stream: 4:4:4, limited range, BT.709 from 1280 columns or 577 rows up, else BT.601.
 ///

@@ -3,15 +3,16 @@
 use std::convert::Infallible;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Dispatch, GpuInfo, Kept, Units};
-use crate::device::{Cancel, Common, DeviceOptions, Precision};
+use crate::device::pool::PoolStats;
+use crate::device::tuning::{Class, Cut, Tuning};
+use crate::device::work::Work;
+use crate::device::{Cancel, DeviceOptions, Precision, Run};
 use crate::error::{DeviceFault, Error, Result};
-use crate::pool::PoolStats;
 use crate::tensor::Tensor;
-use crate::tuning::{Class, Cut, Tuning};
 use crate::weights::Weight;
-use crate::work::Work;
 
 /// A GPU; there is none in this build.
 #[derive(Clone)]
@@ -65,7 +66,15 @@ impl Vulkan {
         match self.0 {}
     }
 
-    pub(crate) fn common(&self) -> &Common {
+    pub(crate) fn with_run(&self, _: Arc<Run>) -> Self {
+        match self.0 {}
+    }
+
+    pub(crate) fn job(&self) -> &Run {
+        match self.0 {}
+    }
+
+    pub(crate) fn work(&self) -> Work {
         match self.0 {}
     }
 

@@ -1,8 +1,8 @@
 use std::ops::Range;
 
 use super::Shader;
-use crate::dtype::DType;
 use crate::tensor::Tensor;
+use crate::tensor::dtype::DType;
 use crate::weights::Weight;
 
 /// What a binding of a shader reads.

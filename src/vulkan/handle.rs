@@ -9,10 +9,11 @@ use super::residents::Residents;
 use super::staging::Staging;
 use super::stream::Stream;
 use super::{GpuInfo, GpuKind, Units};
-use crate::device::{Cancel, Common, DeviceOptions, Precision};
+use crate::device::pool::{Pool, PoolStats};
+use crate::device::tuning::{Class, Cut, Tuning};
+use crate::device::work::Work;
+use crate::device::{Cancel, DeviceOptions, Precision, Run};
 use crate::error::{DeviceFault, Error, Result};
-use crate::pool::{Pool, PoolStats};
-use crate::tuning::{Class, Cut, Tuning};
 
 /// FLOP and bytes that one dispatch and one submission may cost at first: a tenth of a second on the slowest GPU that is any
 /// use, far from where drivers lose patience.
@@ -26,7 +27,7 @@ pub(super) const NUMBER: usize = size_of::<f32>();
 
 /// A GPU with a stream of work, a buffer pool and a stop flag; cheap to clone.
 #[derive(Clone)]
-pub struct Vulkan(pub(super) Arc<State>);
+pub struct Vulkan(pub(super) Arc<State>, Arc<Run>);
 
 pub(super) struct State {
     /// First, as it waits for what is under way before the rest goes.
@@ -35,7 +36,7 @@ pub(super) struct State {
     pub residents: Residents,
     memory: Arc<Memory>,
     pub info: GpuInfo,
-    pub common: Common,
+    work: Mutex<Work>,
     pub limits: Limits,
     precision: Precision,
     units: Option<Units>,
@@ -97,13 +98,13 @@ impl Vulkan {
             staging: Staging::new(memory.clone()),
             pipelines: Pipelines::new(&device, cache, units.map(|units| units.subgroup)),
         };
-        Ok(Self(Arc::new(State {
+        let state = Arc::new(State {
             line: Mutex::new(line),
             pool: Pool::new(options.memory_budget),
             residents: Residents::default(),
             memory,
             info,
-            common: Common::new(options.cancel),
+            work: Mutex::default(),
             limits,
             precision: options.precision,
             units,
@@ -111,7 +112,13 @@ impl Vulkan {
             unit_runs: AtomicU64::new(0),
             pipeline_cache: options.pipeline_cache,
             tuning,
-        })))
+        });
+        Ok(Self(state, Run::new(options.cancel)))
+    }
+
+    /// A handle of the same device for another job.
+    pub(crate) fn with_run(&self, run: Arc<Run>) -> Self {
+        Self(self.0.clone(), run)
     }
 
     pub(crate) fn another(&self, cancel: Cancel) -> Result<Self> {
@@ -149,8 +156,19 @@ impl Vulkan {
         &self.0.info
     }
 
-    pub(crate) fn common(&self) -> &Common {
-        &self.0.common
+    pub(crate) fn job(&self) -> &Run {
+        &self.1
+    }
+
+    /// What it was asked to do so far.
+    pub(crate) fn work(&self) -> Work {
+        *self.0.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds to what it was asked to do.
+    pub(super) fn count(&self, work: Work) {
+        let mut done = self.0.work.lock().unwrap_or_else(PoisonError::into_inner);
+        *done = *done + work;
     }
 
     /// Whether both are one.

@@ -7,7 +7,7 @@ use vulkano::shader::ShaderStages;
 use vulkano::{Version, VulkanObject};
 
 use super::Units;
-use crate::tuning::{KEYS, SUBGROUPS};
+use crate::device::tuning::{KEYS, SUBGROUPS};
 
 /// Rows, columns and terms of the products of F16 with sums of F32 that a subgroup does together.
 pub(super) fn shapes(device: &PhysicalDevice) -> Vec<[u32; 3]> {

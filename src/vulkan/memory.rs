@@ -13,8 +13,8 @@ use vulkano::memory::allocator::{
 use vulkano::{Validated, VulkanError};
 
 use super::open::{driver, fault};
+use crate::device::pool::Held;
 use crate::error::{DeviceFault, Error, Result};
-use crate::pool::Held;
 
 /// Buffers are of whole steps, so that a request for few bytes more finds the same buffer.
 const STEP: u64 = 256;

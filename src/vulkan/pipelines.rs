@@ -20,8 +20,8 @@ use vulkano::shader::{ShaderModule, ShaderModuleCreateInfo, ShaderStages, Specia
 
 use super::Shader;
 use super::open::{PUSH_BYTES, driver, fault};
+use crate::device::tuning::Tuning;
 use crate::error::{DeviceFault, Result};
-use crate::tuning::Tuning;
 
 /// Pipelines of a shader, by their specialization constants.
 type Variants = Vec<(Vec<(u32, u32)>, Arc<ComputePipeline>)>;

@@ -9,8 +9,8 @@ use super::handle::{NUMBER, Vulkan};
 use super::memory::{Block, Memory};
 use super::run::{Part, Told};
 use super::{HALVES, Kept};
-use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::tensor::dtype::DType;
 use crate::weights::Weight;
 
 /// The share of the budget that is freed at a time, and that the copies used last are worth: what the device works with

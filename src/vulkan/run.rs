@@ -13,11 +13,11 @@ use super::residents::WeightCopy;
 use super::stream::{Command, Launch, Push};
 use super::transfer::order;
 use super::{Bound, Dispatch, Shader};
-use crate::dtype::DType;
+use crate::device::work::Work;
 use crate::error::{DeviceFault, Error, Result};
 use crate::tensor::Tensor;
+use crate::tensor::dtype::DType;
 use crate::weights::Weight;
-use crate::work::Work;
 
 /// The most workgroups along one axis that every device takes.
 const GROUPS: usize = 65535;
@@ -73,7 +73,7 @@ impl Vulkan {
 
     /// Has a shader run.
     pub(crate) fn run(&self, work: Work, dispatch: Dispatch) -> Result<()> {
-        self.0.common.count(work);
+        self.count(work);
         let Dispatch { shader, constants, out: (out, written), inputs, sizes, scalars, groups, in_place } = dispatch;
         debug_assert_eq!(inputs.len() + 1, shader.bindings as usize, "{}", shader.name);
         if groups == 0 {

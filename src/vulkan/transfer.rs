@@ -6,9 +6,9 @@ use super::Block;
 use super::handle::{Line, NUMBER, Vulkan};
 use super::staging::{self, CHUNK};
 use super::stream::{Command, Stream};
+use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::Tensor;
-use crate::work::Work;
 
 impl Vulkan {
     /// Copies numbers to a buffer, from its element `start` on.
@@ -57,7 +57,7 @@ impl Vulkan {
 
     /// Copies elements of one tensor to as many of another one of the same type.
     pub(crate) fn copy(&self, from: (&Tensor, Range<usize>), to: (&Tensor, Range<usize>), work: Work) -> Result<()> {
-        self.0.common.count(work);
+        self.count(work);
         debug_assert_eq!((from.0.dtype(), from.1.len()), (to.0.dtype(), to.1.len()));
         if from.1.is_empty() {
             return Ok(());
@@ -74,7 +74,7 @@ impl Vulkan {
 
     /// Makes the first `len` numbers of a buffer zeros.
     pub(crate) fn fill_zero(&self, block: &Block, len: usize, work: Work) -> Result<()> {
-        self.0.common.count(work);
+        self.count(work);
         if len == 0 {
             return Ok(());
         }

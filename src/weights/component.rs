@@ -14,7 +14,7 @@ use super::names::unread_dtype;
 use super::shown;
 use super::weight::{MEMORY, Weight};
 use crate::error::{Error, Result};
-use crate::shape::{MAX_RANK, Shape};
+use crate::tensor::shape::{MAX_RANK, Shape};
 
 /// The open files of one model and where each tensor is.
 pub(super) struct Component {

@@ -14,8 +14,8 @@ use serde::de::{
 
 use super::mapped::DataFile;
 use super::shown;
-use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::tensor::DType;
 
 /// The longest header that is read, in bytes: the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;

@@ -29,9 +29,9 @@ pub(crate) use mapped::read_regular;
 pub use names::{NameTable, Warning};
 pub use weight::Weight;
 
-use crate::device::{Device, Matrices};
+use crate::device::{CountedWeights, Device};
 use crate::error::{Error, Result};
-use crate::shape::Shape;
+use crate::tensor::Shape;
 
 /// The tensors of one model, seen from a scope within it: `at("blocks.3")` makes `attn1.to_q.weight` out of
 /// `blocks.3.attn1.to_q.weight`. Cheap to clone.
@@ -41,7 +41,7 @@ pub struct Weights {
     aliases: Arc<HashMap<String, String>>,
     scope: String,
     /// Where the bytes of matrices are added up in place of being read.
-    counted: Option<Arc<Matrices>>,
+    counted: Option<Arc<CountedWeights>>,
 }
 
 impl Weights {
@@ -96,7 +96,7 @@ impl Weights {
 
     /// The weights as `device` needs them: without their bytes, which are not read then, if it only counts.
     pub(crate) fn on(&self, device: &Device) -> Self {
-        Self { counted: device.counted_weights(), ..self.clone() }
+        Self { counted: device.counted_weights().cloned(), ..self.clone() }
     }
 
     /// Whether matrices are copied from their files, and neither mapped nor in memory already.
@@ -151,10 +151,10 @@ impl Weights {
         self.seen(name, dims, true)
     }
 
-    fn seen(&self, name: &str, dims: &[usize], aside: bool) -> Result<Weight> {
+    fn seen(&self, name: &str, dims: &[usize], on_host: bool) -> Result<Weight> {
         let weight = self.fitting(name, dims, |found| found == dims)?;
         if let Some(matrices) = &self.counted {
-            matrices.count((weight.shape().numel() * weight.dtype().size()) as u64, aside);
+            matrices.count((weight.shape().numel() * weight.dtype().size()) as u64, on_host);
         }
         Ok(weight)
     }

@@ -10,7 +10,7 @@ use super::component::Component;
 use super::header::Stored;
 use super::shown;
 use crate::error::{Error, Result};
-use crate::shape::Shape;
+use crate::tensor::Shape;
 
 /// Something about a checkpoint that is worth telling and no reason to stop.
 #[non_exhaustive]

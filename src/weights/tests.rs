@@ -1,5 +1,5 @@
 use super::*;
-use crate::dtype::DType;
+use crate::tensor::DType;
 
 fn weight(dtype: DType, dims: &[usize], bytes: &[u8]) -> Weight {
     Weight::from_bytes("w", dtype, dims, bytes.to_vec()).unwrap()

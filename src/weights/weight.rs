@@ -8,9 +8,9 @@ use std::sync::{Arc, OnceLock};
 use zoetrope_kernels::Stored;
 
 use super::bytes::Bytes;
-use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::shape::Shape;
+use crate::tensor::DType;
+use crate::tensor::Shape;
 use crate::vulkan::Slot;
 
 /// An immutable tensor of a checkpoint, in the bytes and the dtype in which it is stored.

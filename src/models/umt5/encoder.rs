@@ -17,7 +17,6 @@ pub struct Encoder {
     final_norm: RmsNorm, // [D]
     config: Config,
     weights: Weights,
-    device: Device,
 }
 
 struct Layer {
@@ -49,21 +48,20 @@ impl Encoder {
             final_norm: norm(&encoder.at("final_layer_norm"), &config, device)?,
             config,
             weights: weights.clone(),
-            device: device.clone(),
         })
     }
 
-    /// The embeddings `[L, D]` of a prompt's token ids, without padding.
+    /// The embeddings `[L, D]` of a prompt's token ids, without padding, on a handle of the device that it was loaded for.
     ///
     /// # Errors
     /// [`Request`](crate::Error::Request) if there is no id or one lies outside the vocabulary,
     /// [`Checkpoint`](crate::Error::Checkpoint) if the file changed, [`Cancelled`](crate::Error::Cancelled),
     /// [`OutOfMemory`](crate::Error::OutOfMemory).
-    pub fn forward(&self, ids: &[u32]) -> Result<Tensor> {
+    pub fn forward(&self, device: &Device, ids: &[u32]) -> Result<Tensor> {
         self.config.check_ids("token ids", ids)?;
         self.weights.check_unchanged()?;
         let buckets = Buckets::new(ids.len(), &self.config);
-        let mut x = result_of("shared", ops::embedding(&self.device, &self.embedding, ids)?)?;
+        let mut x = result_of("shared", ops::embedding(device, &self.embedding, ids)?)?;
         for layer in &self.layers {
             self.weights.check_unchanged()?;
             x = layer.forward(x, &buckets, &self.config)?;

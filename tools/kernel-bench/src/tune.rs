@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use zoetrope::plan::Probe;
-use zoetrope::tuning::{self, Class, Cut, Tuning};
+use zoetrope::tuning::{Class, Cut, Tuning};
 use zoetrope::{Device, DeviceOptions, Precision};
 
 use crate::case::{Attention, Case, Conv3d, Linear};
@@ -76,7 +76,7 @@ pub fn tune(device: &Device, seconds: f64, progress: &mut dyn FnMut(&str)) -> Re
         tuning = tuning.with(class, cut);
         found.push(Found { class, cut, gain, tried: [times.len(), cuts.len()] });
     }
-    let file = saved::pipelines().map(|folder| tuning::keep(device, &folder, &tuning)).transpose()?;
+    let file = saved::pipelines().map(|folder| device.save_tuning(&folder, &tuning)).transpose()?;
     Ok((found, file))
 }
 

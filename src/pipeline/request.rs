@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::defaults::Defaults;
 use crate::error::{Error, Result};
 use crate::models::{Configs, wan};
+use crate::pipeline::defaults::Defaults;
 use crate::sampler::{Grid, Guidance, Sampler, Schedule, SchedulerConfig, Solver};
 use crate::tensor::Tensor;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::device::{Device, DeviceOptions, Precision};
+use super::{Device, DeviceOptions, Precision};
 use crate::error::{DeviceFault, Error, Result};
 use crate::ops;
 use crate::vulkan::{GpuInfo, GpuKind, Vulkan};

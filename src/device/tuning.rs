@@ -3,10 +3,6 @@
 #![cfg_attr(not(feature = "vulkan"), allow(dead_code, reason = "without GPUs nothing is cut"))]
 
 use std::fmt;
-use std::path::{Path, PathBuf};
-
-use crate::device::Device;
-use crate::error::{DeviceFault, Error, Result};
 
 /// An op and a kind of shape, which have sizes of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -273,23 +269,9 @@ impl Tuning {
     }
 }
 
-/// Keeps sizes in `folder` for those who open the same device with the same driver and shaders and that folder as their
-/// [`pipeline_cache`](crate::DeviceOptions::pipeline_cache); returns the file.
-///
-/// # Errors
-/// [`Error::Device`] if it is the processor, whose kernels have one way alone; [`Error::Io`].
-pub fn keep(device: &Device, folder: &Path, tuning: &Tuning) -> Result<PathBuf> {
-    let Device::Vulkan(vulkan) = device else {
-        let why = "the processor's kernels are not cut in other ways; name a GPU".into();
-        return Err(Error::Device { fault: DeviceFault::Unusable, why });
-    };
-    let failed = |source| Error::Io { doing: "write", path: folder.to_owned(), source };
-    vulkan.save_tuning(folder, tuning).map_err(failed)
-}
-
 /// SHA-256 of the manifest of all shaders, in hexadecimal: what is known of a device holds for these alone.
 pub fn shaders() -> String {
-    let hash = hmac_sha256::Hash::hash(include_bytes!("../shaders/manifest.txt"));
+    let hash = hmac_sha256::Hash::hash(include_bytes!("../../shaders/manifest.txt"));
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

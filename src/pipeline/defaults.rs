@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::models::Configs;
-use crate::request::{FrameGrid, Prompt, Request, Steps, check_size};
+use crate::pipeline::request::{FrameGrid, Prompt, Request, Steps, check_size};
 use crate::sampler::{Guidance, Schedule, SchedulerConfig};
 use crate::weights::{Checkpoint, Warning, json, shown};
 

@@ -3,16 +3,24 @@
 //! A stage loads its weights when it starts and drops them when it ends. Data flows one way: text embeddings, latents,
 //! frames; nothing holds the whole clip in RGB.
 
+mod defaults;
+mod latents;
+pub mod plan;
+mod request;
+
+pub use defaults::Defaults;
+pub use latents::{LatentsFile, load_latents, save_latents};
+pub use request::{OnProgress, Progress, Prompt, Request, Steps};
+
 use std::path::Path;
 
-use crate::defaults::Defaults;
+use self::request::{Checked, FrameGrid};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::{Configs, umt5, wan, wan_vae};
-use crate::request::{Checked, FrameGrid, OnProgress, Progress, Prompt, Request};
-use crate::rng;
 use crate::sampler::{Grid, Sampler, SchedulerConfig, Solver};
 use crate::tensor::Tensor;
+use crate::tensor::rng;
 #[cfg(feature = "tokenizer")]
 use crate::text;
 use crate::video::{Frame, FrameSink, VideoInfo};
@@ -178,7 +186,7 @@ impl Pipeline {
             solver.step(&velocity, &mut x)?;
             if !x.iter().all(|value| value.is_finite()) {
                 let again = || transformer.forward(&input, timestep, &text);
-                return Err(device.examine("transformer", Some(step + 1), again));
+                return Err(device.examine(("transformer", Some(step + 1)), again));
             }
             progress(Progress::Step { done: step + 1, total: grid.steps() });
         }
@@ -196,7 +204,7 @@ impl Pipeline {
         let transformer = wan::Transformer::load(&self.transformer, self.configs.transformer.clone(), device)?;
         let context = |text| match transformer.context(text)? {
             context if context.is_finite()? => Ok(context),
-            _ => Err(device.examine("transformer", None, || transformer.context(text))),
+            _ => Err(device.examine(("transformer", None), || transformer.context(text))),
         };
         let contexts = text.iter().map(context).collect::<Result<_>>()?;
         Ok((transformer, contexts))
@@ -227,9 +235,9 @@ impl Pipeline {
         let encoder = umt5::Encoder::load(&self.text_encoder, self.configs.text_encoder.clone(), device)?;
         let mut texts = Vec::new();
         for ids in ids {
-            let text = encoder.forward(ids)?;
+            let text = encoder.forward(device, ids)?;
             if !text.is_finite()? {
-                return Err(device.examine("text encoder", None, || encoder.forward(ids)));
+                return Err(device.examine(("text encoder", None), || encoder.forward(device, ids)));
             }
             texts.push(text);
         }
@@ -282,7 +290,7 @@ impl Pipeline {
         if let Err(Error::NotFinite { stage, .. }) = decoded {
             // What was remembered of earlier frames is overwritten: from the first one, then, up to where it happened.
             let again = || decoder.decode(&mut wan_vae::DecoderState::default(), latents, &mut |_| Ok(()));
-            return Err(device.examine(stage, None, again));
+            return Err(device.examine((stage, None), again));
         }
         decoded?;
         drop(decoder);

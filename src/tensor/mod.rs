@@ -1,5 +1,9 @@
 //! The tensor: contiguous, row-major, at most five axes, cheap to clone; F32, or F16 on a GPU at half precision.
 
+pub(crate) mod dtype;
+pub mod rng;
+pub(crate) mod shape;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
@@ -7,14 +11,14 @@ use std::sync::Arc;
 
 use half::f16;
 
+pub use self::dtype::DType;
+pub use self::shape::{MAX_RANK, Shape};
+use crate::device::pool::Block;
+use crate::device::work::Work;
 use crate::device::{Device, Precision};
-use crate::dtype::DType;
 use crate::error::{DeviceFault, Error, Result};
-use crate::pool::Block;
-use crate::shape::Shape;
 use crate::vulkan::{self, Bound, Dispatch, Vulkan};
 use crate::weights::Weight;
-use crate::work::Work;
 
 /// A contiguous, row-major array of F32 on a [`Device`], or of F16 where an op was told to [keep](Keep) its result so.
 ///
@@ -25,6 +29,8 @@ pub struct Tensor {
     shape: Shape,
     dtype: DType,
     start: usize,
+    /// With the job that this tensor belongs to; the buffer's own handle only gives it back.
+    device: Device,
     buffer: Arc<Buffer>,
 }
 
@@ -86,7 +92,8 @@ impl Tensor {
             Device::Cpu(cpu) => Memory::Host(cpu.pool().take(words)?),
             Device::Vulkan(vulkan) => Memory::Vulkan(vulkan.take(words)?),
         };
-        Ok(Self { shape, dtype, start: 0, buffer: Arc::new(Buffer { memory, device: device.clone() }) })
+        let buffer = Arc::new(Buffer { memory, device: device.clone() });
+        Ok(Self { shape, dtype, start: 0, device: device.clone(), buffer })
     }
 
     /// A tensor of zeros.
@@ -191,7 +198,19 @@ impl Tensor {
 
     /// Where the tensor lives.
     pub fn device(&self) -> &Device {
-        &self.buffer.device
+        &self.device
+    }
+
+    /// The same values as a tensor of `device` and its job: free where they are there already, else copied through the
+    /// processor.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] beyond the budget; [`Error::Device`] if a GPU was lost.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        if self.device.is(device) {
+            return Ok(Self { device: device.clone(), ..self.clone() });
+        }
+        Self::from_slice(device, self.shape, &self.values()?)
     }
 
     /// The values, row by row.
@@ -318,7 +337,7 @@ impl Tensor {
         dims[0] = range.len();
         let row: usize = dims[1..].iter().product();
         let start = self.start + range.start * row;
-        Ok(Self { shape: Shape::new(&dims), dtype: self.dtype, start, buffer: self.buffer.clone() })
+        Ok(Self { shape: Shape::new(&dims), start, ..self.clone() })
     }
 
     /// Whether no value is NaN or infinite.

@@ -6,8 +6,8 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::error::{Error, Result};
-use crate::output::Output;
 use crate::tensor::Tensor;
+use crate::video::output::Output;
 use crate::weights::read_regular;
 
 const NAME: &str = "latents";

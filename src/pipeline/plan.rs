@@ -5,16 +5,16 @@
 
 use std::time::{Duration, Instant};
 
+use super::Pipeline;
+use super::request::{Checked, Prompt, Request};
 use crate::device::Device;
-use crate::dtype::DType;
+pub use crate::device::Work;
 use crate::error::Result;
 use crate::models::{umt5, wan_vae};
 use crate::ops::{self, Activation, Arithmetic, Conv3dParams, KeyValue};
-use crate::pipeline::Pipeline;
-use crate::request::{Checked, Prompt, Request};
+use crate::tensor::DType;
 use crate::tensor::Tensor;
 use crate::weights::Weight;
-pub use crate::work::Work;
 
 /// A run's stages.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,7 +122,7 @@ impl Pipeline {
         if !ids.is_empty() {
             let mut stage = Count::new(&dry, streamed);
             let encoder = umt5::Encoder::load(&self.text_encoder, self.configs.text_encoder.clone(), &dry)?;
-            stage.rounds(ids.len(), |i| encoder.forward(ids[i]).map(|text| encoded.push(text)))?;
+            stage.rounds(ids.len(), |i| encoder.forward(&dry, ids[i]).map(|text| encoded.push(text)))?;
             let tokens = ids.iter().map(|ids| ids.len()).sum();
             stages.push(stage.end("text encoder", tokens, 0, self.text_encoder.copies()));
         }
@@ -175,9 +175,14 @@ struct Count<'a> {
     skipped: Work,
 }
 
+/// Bytes of the matrices that models have asked for, and of the largest since the last call.
+fn weights_seen(device: &Device) -> (u64, u64) {
+    device.counted_weights().map_or((0, 0), |weights| weights.seen())
+}
+
 impl<'a> Count<'a> {
     fn new(device: &'a Device, streamed: bool) -> Self {
-        let before = (device.work(), device.weights_seen().0);
+        let before = (device.work(), weights_seen(device).0);
         Self { device, streamed, before, rounds: 0, round: Work::default(), skipped: Work::default() }
     }
 
@@ -202,7 +207,7 @@ impl<'a> Count<'a> {
     /// The stage's figures; `other` are the bytes outside of tensors that are not kernels' working memory.
     fn end(self, name: &'static str, tokens: usize, other: u64, weights_read: bool) -> Stage {
         let (work, before) = self.before;
-        let (weights, largest) = self.device.weights_seen();
+        let (weights, largest) = weights_seen(self.device);
         let weights = weights - before;
         let work = self.device.work().since(work) + self.skipped;
         // A caller outside of the pool runs small kernels itself.
