@@ -12,9 +12,8 @@ pub use crate::device::Work;
 use crate::error::Result;
 use crate::models::{umt5, wan_vae};
 use crate::ops::{self, Activation, Arithmetic, Conv3dParams, KeyValue};
-use crate::tensor::DType;
 use crate::tensor::Tensor;
-use crate::weights::Weight;
+use crate::weights::{Storage, Weight};
 
 /// A run's stages.
 #[derive(Clone, Debug, PartialEq)]
@@ -266,7 +265,7 @@ impl Probe {
         let tensor = |shape: &[usize]| Tensor::from_slice(device, shape, &values(shape).collect::<Vec<_>>());
         let weight = |shape: &[usize]| {
             let upper_half = |value: f32| ((value.to_bits() >> 16) as u16).to_le_bytes();
-            Weight::from_bytes("probe", DType::BF16, shape, values(shape).flat_map(upper_half).collect::<Vec<_>>())
+            Weight::from_bytes("probe", Storage::BF16, shape, values(shape).flat_map(upper_half).collect::<Vec<_>>())
         };
         let rate = |amount: fn(Work) -> u64, op: &dyn Fn() -> Result<Tensor>| {
             // Once for the pages and caches.

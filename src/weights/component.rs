@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::files::Files;
-use super::header::{self, Entry, Stored};
+use super::header::{self, Declared, Entry};
 use super::json::{self, Pairs};
 use super::mapped::DataFile;
 use super::names::unread_dtype;
@@ -83,10 +83,10 @@ impl Component {
     }
 
     /// File, axis lengths and dtype of a tensor.
-    pub(super) fn describe(&self, name: &str) -> Option<(&Path, &[usize], Stored)> {
+    pub(super) fn describe(&self, name: &str) -> Option<(&Path, &[usize], Declared)> {
         self.tensors.get(name).map(|held| match held {
             Held::File(file, entry) => (&*self.files[*file].1, &*entry.dims, entry.dtype),
-            Held::Own(weight) => (weight.file(), weight.dims(), Stored::Number(weight.dtype())),
+            Held::Own(weight) => (weight.file(), weight.dims(), Declared::Known(weight.storage())),
         })
     }
 
@@ -98,16 +98,16 @@ impl Component {
             None => return Err(Error::tensor(&self.main, name, "is missing")),
         };
         let (data, path) = file;
-        let dtype = match entry.dtype {
-            Stored::Number(dtype) => dtype,
-            Stored::Other(dtype) => return Err(Error::tensor(path, &shown(name), unread_dtype(dtype))),
+        let storage = match entry.dtype {
+            Declared::Known(storage) => storage,
+            Declared::Unread(dtype) => return Err(Error::tensor(path, &shown(name), unread_dtype(dtype))),
         };
         if entry.dims.len() > MAX_RANK {
             let why = format!("has {} axes, more than {MAX_RANK}", entry.dims.len());
             return Err(Error::tensor(path, &shown(name), why));
         }
         let bytes = if read { data.bytes(entry.range.clone())? } else { Vec::new().into() };
-        Ok(Weight::new(name.to_owned(), Arc::clone(path), dtype, Shape::new(&entry.dims), bytes))
+        Ok(Weight::new(name.to_owned(), Arc::clone(path), storage, Shape::new(&entry.dims), bytes))
     }
 
     /// Whether tensors are copied into memory when they are loaded.

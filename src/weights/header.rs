@@ -14,8 +14,8 @@ use serde::de::{
 
 use super::mapped::DataFile;
 use super::shown;
+use super::storage::Storage;
 use crate::error::{Error, Result};
-use crate::tensor::DType;
 
 /// The longest header that is read, in bytes: the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
@@ -27,40 +27,35 @@ const MAX_AXES: usize = 16;
 /// One tensor of a file.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) dtype: Stored,
+    pub(super) dtype: Declared,
     pub(super) dims: Vec<usize>,
     /// The tensor's bytes, counted from the start of the file.
     pub(super) range: Range<usize>,
 }
 
-/// The dtype that a header names.
+/// The dtype that a header declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stored {
-    /// One that kernels read.
-    Number(DType),
+pub(super) enum Declared {
+    /// One that is read.
+    Known(Storage),
     /// One that safetensors knows and this engine does not read.
-    Other(Dtype),
+    Unread(Dtype),
 }
 
-impl Stored {
+impl Declared {
     /// The dtype of this name and the bits of one element.
     fn parse(name: &str) -> Option<(Self, u64)> {
         let dtype = Dtype::deserialize(IntoDeserializer::<serde::de::value::Error>::into_deserializer(name)).ok()?;
-        let stored = match dtype {
-            Dtype::F32 => Self::Number(DType::F32),
-            Dtype::F16 => Self::Number(DType::F16),
-            Dtype::BF16 => Self::Number(DType::BF16),
-            other => Self::Other(other),
-        };
-        Some((stored, dtype.bitsize() as u64))
+        let declared = Storage::of_safetensors(dtype).map_or(Self::Unread(dtype), Self::Known);
+        Some((declared, dtype.bitsize() as u64))
     }
 }
 
-impl fmt::Display for Stored {
+impl fmt::Display for Declared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Number(dtype) => fmt::Display::fmt(dtype, f),
-            Self::Other(dtype) => fmt::Display::fmt(dtype, f),
+            Self::Known(storage) => fmt::Display::fmt(storage, f),
+            Self::Unread(dtype) => fmt::Display::fmt(dtype, f),
         }
     }
 }
@@ -113,8 +108,9 @@ pub(super) fn read(file: &DataFile) -> Result<Vec<(String, Entry)>> {
     let mut entries = Vec::with_capacity(raw.len());
     for (name, raw) in raw {
         let fail = |why: String| Error::tensor(path, &shown(&name), why);
-        let (dtype, bits) = Stored::parse(&raw.dtype)
-            .ok_or_else(|| fail(format!("its dtype {} is not known; F32, F16 and BF16 are read", shown(&raw.dtype))))?;
+        let (dtype, bits) = Declared::parse(&raw.dtype).ok_or_else(|| {
+            fail(format!("its dtype {} is not known; {} are read", shown(&raw.dtype), Storage::list()))
+        })?;
         let dims = raw.shape.0;
         let (start, end) = raw.data_offsets;
         if dims.contains(&0) {

@@ -13,7 +13,8 @@ mod index;
 pub(crate) mod json;
 mod mapped;
 mod names;
-mod weight;
+pub(crate) mod storage;
+pub(crate) mod weight;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{Display, Write as _};
@@ -27,6 +28,7 @@ pub use folder::Checkpoint;
 pub use mapped::Mapping;
 pub(crate) use mapped::read_regular;
 pub use names::{NameTable, Warning};
+pub use storage::Storage;
 pub use weight::Weight;
 
 use crate::device::{CountedWeights, Device};
@@ -154,7 +156,7 @@ impl Weights {
     fn seen(&self, name: &str, dims: &[usize], on_host: bool) -> Result<Weight> {
         let weight = self.fitting(name, dims, |found| found == dims)?;
         if let Some(matrices) = &self.counted {
-            matrices.count((weight.shape().numel() * weight.dtype().size()) as u64, on_host);
+            matrices.count(weight.storage().bytes_of(weight.shape().numel()) as u64, on_host);
         }
         Ok(weight)
     }

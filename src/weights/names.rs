@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use safetensors::Dtype;
 
 use super::component::Component;
-use super::header::Stored;
+use super::header::Declared;
 use super::shown;
+use super::storage::Storage;
 use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
@@ -151,7 +152,7 @@ impl NameTable {
                 );
                 return Err(Error::tensor(file, stored, why));
             }
-            if let Stored::Other(dtype) = dtype {
+            if let Declared::Unread(dtype) = dtype {
                 return Err(Error::tensor(file, stored, unread_dtype(dtype)));
             }
         }
@@ -212,5 +213,5 @@ pub(super) fn same_but_ones(dims: &[usize], shape: Shape) -> bool {
 
 /// What to say of a needed tensor in a dtype that is not read.
 pub(super) fn unread_dtype(dtype: Dtype) -> String {
-    format!("is stored as {dtype}; F32, F16 and BF16 are read, save the model in one of them")
+    format!("is stored as {dtype}; {} are read, save the model in one of them", Storage::list())
 }
