@@ -1,4 +1,5 @@
 use super::*;
+use crate::tensor::shape::Shape;
 
 fn weight(storage: Storage, dims: &[usize], bytes: &[u8]) -> Weight {
     Weight::from_bytes("w", storage, dims, bytes.to_vec()).unwrap()
@@ -67,13 +68,6 @@ fn a_table_passes_over_what_it_ignores_and_warns_of_the_rest_once() {
     let (_, warnings) = weights.checked(&table).unwrap();
     let [warning] = &warnings[..] else { panic!("{warnings:?}") };
     assert_eq!(warning.to_string(), r"<memory>: 7 tensors not used: x0\n, x1\n, x2\n, x3\n, x4\n, …");
-}
-
-#[test]
-fn names_from_files_are_shown_without_control_characters_and_cut() {
-    assert_eq!(shown("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
-    assert_eq!(shown("中文 é"), "中文 é");
-    assert_eq!(shown(&"x".repeat(500)).chars().count(), 121);
 }
 
 /// Weights are read by the threads of a pool.

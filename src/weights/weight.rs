@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use zoetrope_kernels::Stored;
 
-use super::bytes::Bytes;
+use super::file::bytes::Bytes;
 use super::storage::Storage;
 use crate::error::{Error, Result};
 use crate::tensor::shape::Shape;
