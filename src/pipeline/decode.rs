@@ -1,6 +1,6 @@
 //! Latents to frames.
 
-use super::Pipeline;
+use super::open::Pipeline;
 use super::progress::{OnProgress, Progress};
 use crate::device::Device;
 use crate::error::{Error, Result};

@@ -4,10 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::conditions::Conditions;
 use super::limits::Limits;
-use super::prompt::Prompt;
-use super::request::{Request, Steps};
 use crate::error::{Error, Result};
 use crate::sampler::{Guidance, Schedule, SchedulerConfig};
 use crate::weights::{Checkpoint, Warning, json, shown};
@@ -125,25 +122,6 @@ impl Defaults {
         defaults.zoom = zoom.unwrap_or(defaults.zoom);
         let warning = keys.warning();
         Ok((defaults, warning))
-    }
-
-    /// A request for these prompts.
-    pub(crate) fn request(&self, prompt: Prompt, negative_prompt: Prompt) -> Request {
-        Request {
-            prompt,
-            negative_prompt,
-            width: self.width,
-            height: self.height,
-            frames: self.frames,
-            fps: self.fps,
-            steps: Steps::Schedule { schedule: Schedule::default(), steps: self.steps, shift: None },
-            sampler: None,
-            guidance: self.guidance,
-            guidance_2: None,
-            seed: 0,
-            latents: None,
-            conditions: Conditions::default(),
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! [`Pipeline::plan`] sends the request through the models' own code on a device that counts in place of computing, so
 //! that every shape, every op and every buffer is that of the run itself. [`Probe`] measures the machine.
 
-use super::Pipeline;
+use super::open::Pipeline;
 pub use super::probe::Probe;
 use super::prompt::Prompt;
 use super::request::{Checked, Request};

@@ -2,6 +2,7 @@
 
 use super::components::Components;
 use super::conditions::Conditions;
+use super::defaults::Defaults;
 use super::limits::Limits;
 use super::prompt::Prompt;
 use crate::error::{Error, Result};
@@ -70,7 +71,26 @@ pub struct Request {
 impl Request {
     /// Wan's defaults for these prompts: 832x480, 81 frames, 16 fps, 50 steps, guidance 5, seed 0.
     pub fn new(prompt: Prompt, negative_prompt: Prompt) -> Self {
-        super::defaults::Defaults::default().request(prompt, negative_prompt)
+        Self::with_defaults(&Defaults::default(), prompt, negative_prompt)
+    }
+
+    /// What `defaults` ask for with these prompts, seed 0.
+    pub(super) fn with_defaults(defaults: &Defaults, prompt: Prompt, negative_prompt: Prompt) -> Self {
+        Self {
+            prompt,
+            negative_prompt,
+            width: defaults.width,
+            height: defaults.height,
+            frames: defaults.frames,
+            fps: defaults.fps,
+            steps: Steps::Schedule { schedule: Schedule::default(), steps: defaults.steps, shift: None },
+            sampler: None,
+            guidance: defaults.guidance,
+            guidance_2: None,
+            seed: 0,
+            latents: None,
+            conditions: Conditions::default(),
+        }
     }
 
     /// Whether any step needs the negative prompt.
