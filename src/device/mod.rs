@@ -3,6 +3,7 @@
 mod choice;
 mod cpu;
 mod dry_run;
+pub(crate) mod identity;
 mod options;
 pub(crate) mod pool;
 mod run;
@@ -102,6 +103,21 @@ impl Device {
             Self::Cpu(cpu) => cpu.job(),
             Self::Vulkan(vulkan) => vulkan.job(),
         }
+    }
+
+    /// All that decides the bits of a result here: the device as it is displayed, on a GPU the tile sizes and the shape of
+    /// cooperative matrices too, and this [build](identity::build)'s kernels and shaders. For caches and recipes.
+    pub fn identity(&self) -> String {
+        let more = match self {
+            Self::Cpu(_) => String::new(),
+            Self::Vulkan(vulkan) => {
+                let matrices = vulkan.matrices().map(|[m, n, k]| format!(", matrices {m}x{n}x{k}"));
+                let tuning = Some(vulkan.tuning().identity()).filter(|tuning| !tuning.is_empty());
+                let tuning = tuning.map(|tuning| format!(", tuning {tuning}"));
+                matrices.unwrap_or_default() + &tuning.unwrap_or_default()
+            }
+        };
+        format!("{self}{more}, build {}", identity::build())
     }
 
     /// The flag that stops the work of this handle.
