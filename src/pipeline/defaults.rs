@@ -169,13 +169,13 @@ fn size(value: &Value) -> Option<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::hex;
 
     /// The published text has 137 characters; this is the hash of its UTF-8.
     #[test]
     fn the_negative_prompt_is_wans_to_the_byte() {
         const SHA256: &str = "ce96e0324e4b54ce4b6e867f669ca520952e1a34cc116543516b1897f0d3c47e";
-        let hash: String =
-            hmac_sha256::Hash::hash(WAN_NEGATIVE_PROMPT.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(&hmac_sha256::Hash::hash(WAN_NEGATIVE_PROMPT.as_bytes()));
         assert_eq!((hash.as_str(), WAN_NEGATIVE_PROMPT.chars().count()), (SHA256, 137));
     }
 }
