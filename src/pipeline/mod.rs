@@ -23,7 +23,7 @@ use crate::tensor::Tensor;
 use crate::tensor::rng;
 #[cfg(feature = "tokenizer")]
 use crate::text;
-use crate::video::{Frame, FrameSink, VideoInfo};
+use crate::video::{Frame, FrameRate, FrameSink, VideoInfo};
 use crate::weights::{Checkpoint, Mapping, NameTable, Warning, Weights};
 
 /// A Wan2.1 text-to-video checkpoint, ready to run.
@@ -255,7 +255,7 @@ impl Pipeline {
         &self,
         device: &Device,
         latents: &Tensor,
-        fps: u32,
+        fps: FrameRate,
         sink: &mut dyn FrameSink,
         progress: OnProgress,
     ) -> Result<()> {

@@ -7,6 +7,7 @@ use crate::models::{Configs, wan};
 use crate::pipeline::defaults::Defaults;
 use crate::sampler::{Grid, Guidance, Sampler, Schedule, SchedulerConfig, Solver};
 use crate::tensor::Tensor;
+use crate::video::FrameRate;
 
 /// Larger sides and longer videos are mistakes; the bound keeps all arithmetic on sizes far from overflow.
 const MAX_PIXELS: usize = 16_384;
@@ -107,7 +108,7 @@ pub struct Request {
     /// Frames: a multiple of the VAE's temporal factor (4 for Wan) plus 1.
     pub frames: usize,
     /// Frames a second, for the file; the model does not know it.
-    pub fps: u32,
+    pub fps: FrameRate,
     /// The step grid.
     pub steps: Steps,
     /// The solver; the one that the checkpoint's scheduler names if `None`.
@@ -137,8 +138,8 @@ impl Request {
         let Configs { transformer, vae, .. } = configs;
         check_size(self.width, self.height, configs)?;
         FrameGrid::new(configs).check(self.frames)?;
-        if self.fps == 0 {
-            return Err(Error::Request { what: "fps", why: "it must be at least 1".into() });
+        if self.fps.is_zero() {
+            return Err(Error::Request { what: "fps", why: "it must be above 0".into() });
         }
         let (factor, scale) = (vae.temporal_factor(), vae.spatial_factor());
         let latent_frames = (self.frames - 1) / factor + 1;

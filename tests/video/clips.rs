@@ -61,7 +61,7 @@ fn clip(width: usize, height: usize, t: usize, grain: f32) -> Frame {
 
 pub fn play(sink: &mut impl FrameSink, fps: u32, frames: &[Frame]) -> Result<()> {
     let (width, height) = (frames[0].width(), frames[0].height());
-    sink.start(&VideoInfo { width, height, fps, frames: frames.len() })?;
+    sink.start(&VideoInfo { width, height, fps: fps.into(), frames: frames.len() })?;
     frames.iter().try_for_each(|frame| sink.frame(frame))?;
     sink.finish()
 }

@@ -69,7 +69,7 @@ fn the_whole_lasts_as_long_as_it_should() {
     }
     let folder = Folder::new();
     let sink = Gif::create(&folder.0.join("a.gif"), false).unwrap();
-    let info = VideoInfo { width: 8, height: 8, fps: 51, frames: 1 };
+    let info = VideoInfo { width: 8, height: 8, fps: 51.into(), frames: 1 };
     assert!(refused(sink.check(&info), "fps").contains("50"));
 }
 

@@ -178,7 +178,7 @@ fn odd_small_and_large_rates_and_sizes() {
     for (width, height, nearest) in
         [(17, 16, "18x16"), (832, 479, "832x480"), (8, 8, "16x16"), (3842, 16, "3840x2160"), (2162, 2162, "2160x3840")]
     {
-        let why = refused(sink.check(&VideoInfo { width, height, fps: 16, frames: 1 }), "size");
+        let why = refused(sink.check(&VideoInfo { width, height, fps: 16.into(), frames: 1 }), "size");
         assert!(why.contains(nearest), "{why}");
     }
 }
