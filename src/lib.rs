@@ -86,7 +86,8 @@ pub mod weights;
 pub use device::{Cancel, Chosen, Cpu, Device, DeviceChoice, DeviceOptions, PoolStats, Precision, tuning};
 pub use error::{DeviceFault, Error, Result};
 pub use pipeline::{
-    Defaults, LatentsFile, OnProgress, Pipeline, Progress, Prompt, Request, Steps, load_latents, plan, save_latents,
+    Clean, Component, Components, Conditions, Defaults, LatentsFile, OnProgress, OnStep, Pipeline, Progress, Prompt,
+    Request, SamplerState, SecondTransformer, Stage, Steps, load_latents, plan, save_latents,
 };
 pub use tensor::{DType, MAX_RANK, Shape, Tensor, rng};
 pub use vulkan::{GpuHeap, GpuInfo, GpuKind, GpuLimits, Vulkan};

@@ -9,7 +9,7 @@ use checkpoints::{Copy, fixture};
 use zoetrope::models::wan;
 use zoetrope::video::{Frame, NullSink};
 use zoetrope::weights::Mapping;
-use zoetrope::{Device, Error, Pipeline, Progress, Prompt, Request, Steps, Tensor};
+use zoetrope::{Device, Error, Pipeline, Progress, Prompt, Request, Stage, Steps, Tensor};
 
 /// Two steps of a tiny clip.
 fn request() -> Request {
@@ -52,7 +52,7 @@ fn changed_after(file: &str, event: impl Fn(&Progress) -> bool) -> Result<(), Er
 #[test]
 fn a_file_that_is_written_to_during_a_run_is_noticed() {
     let moment = |progress: &Progress| match progress {
-        Progress::Loading("text encoder") => "text_encoder/model-00001-of-00002.safetensors",
+        Progress::Loading(Stage::TextEncoder) => "text_encoder/model-00001-of-00002.safetensors",
         Progress::Step { done: 1, .. } => TRANSFORMER,
         Progress::Frame { done: 1, .. } => VAE,
         _ => "",

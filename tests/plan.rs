@@ -6,10 +6,10 @@ use std::path::Path;
 
 use checkpoints::fixture;
 use safetensors::SafeTensors;
-use zoetrope::plan::{Plan, Probe, Stage, Work};
+use zoetrope::plan::{Plan, Probe, StagePlan, Work};
 use zoetrope::video::NullSink;
 use zoetrope::weights::Mapping;
-use zoetrope::{Device, DeviceOptions, Error, Pipeline, Progress, Prompt, Request, Steps};
+use zoetrope::{Device, DeviceOptions, Error, Pipeline, Progress, Prompt, Request, Stage, Steps};
 
 const CHECKPOINTS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
@@ -23,7 +23,7 @@ fn request(pipeline: &Pipeline, frames: usize, steps: usize, tokens: u32, guidan
     Request {
         width: 96,
         height: 64,
-        frames: pipeline.nearest_frames(frames),
+        frames: pipeline.nearest_frames(frames).unwrap(),
         steps: Steps::Schedule { schedule: Default::default(), steps, shift: None },
         guidance,
         ..Request::new(prompts.0, prompts.1)
@@ -35,7 +35,7 @@ fn measured(pipeline: &Pipeline, request: &Request) -> ([u64; 3], Work) {
     let device = Device::cpu().unwrap();
     let mut peaks = [0; 3];
     let see = &mut |progress: Progress| match progress {
-        Progress::Loading("transformer") => peaks[0] = device.pool_stats().high_water,
+        Progress::Loading(Stage::Transformer) => peaks[0] = device.pool_stats().high_water,
         Progress::Step { .. } => peaks[1] = device.pool_stats().peak,
         Progress::Frame { .. } => peaks[2] = device.pool_stats().peak,
         _ => {}
@@ -48,7 +48,7 @@ fn measured(pipeline: &Pipeline, request: &Request) -> ([u64; 3], Work) {
 }
 
 fn peaks(plan: &Plan) -> [u64; 3] {
-    let peak = |stage: &Stage| stage.tensors;
+    let peak = |stage: &StagePlan| stage.tensors;
     let [text, transformer, decoder] = &plan.stages[..] else { panic!("three stages") };
     [text, transformer, decoder].map(peak)
 }

@@ -33,12 +33,12 @@ impl Mlp {
         self.down.forward(&self.hidden(x)?)
     }
 
-    /// `x + forward(h) * gate`, some rows at a time.
-    pub fn forward_gated_add(&self, mut x: Tensor, h: &Tensor, gate: &Tensor) -> Result<Tensor> {
+    /// `x + forward(h) * gate`, some rows at a time; `x` is added to from row `start` on.
+    pub fn forward_gated_add(&self, mut x: Tensor, start: usize, h: &Tensor, gate: &Tensor) -> Result<Tensor> {
         let rows = h.shape().rows();
         for first in (0..rows).step_by(CHUNK_ROWS) {
             let h = self.hidden(&h.narrow(first..rows.min(first + CHUNK_ROWS))?)?;
-            x = self.down.forward_add(x, first, &h, Some(gate))?;
+            x = self.down.forward_add(x, start + first, &h, Some(gate))?;
         }
         Ok(x)
     }

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::{result_of, vector};
@@ -53,9 +55,23 @@ impl LayerNorm {
     }
 
     /// With `scale` and `shift`, `D` values each, in place of an affine part: `norm(x) * scale + shift`, the adaptive norm
-    /// of Peebles and Xie, arXiv 2212.09748, whose scale is 1 more than what is learned.
-    pub fn forward_adaptive(&self, x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
-        result_of(&self.name, ops::layer_norm_as(x, Some((scale, shift)), self.eps, Keep::Operand)?)
+    /// of Peebles and Xie, arXiv 2212.09748, whose scale is 1 more than what is learned. Each of the `parts`, which cover
+    /// all rows in order, has its own.
+    pub fn forward_adaptive(&self, x: &Tensor, parts: &[(Range<usize>, &Tensor, &Tensor)]) -> Result<Tensor> {
+        let norm = |x: &Tensor, scale: &Tensor, shift: &Tensor| {
+            ops::layer_norm_as(x, Some((scale, shift)), self.eps, Keep::Operand)
+        };
+        let out = match parts {
+            [(_, scale, shift)] => norm(x, scale, shift)?,
+            _ => {
+                let part = |(rows, scale, shift): &(Range<usize>, &Tensor, &Tensor)| {
+                    norm(&x.narrow(rows.clone())?, scale, shift)
+                };
+                let parts = parts.iter().map(part).collect::<Result<Vec<_>>>()?;
+                ops::concat(&parts.iter().collect::<Vec<_>>())?
+            }
+        };
+        result_of(&self.name, out)
     }
 }
 

@@ -11,6 +11,7 @@
 mod activation;
 mod arithmetic;
 mod attention;
+mod concat;
 mod conv3d;
 mod embedding;
 mod frames;
@@ -28,6 +29,7 @@ pub use crate::tensor::Keep;
 pub use activation::activate;
 pub use arithmetic::{add, affine, clamp, mul};
 pub use attention::{AttentionBias, KeyValue, attention, attention_as};
+pub use concat::concat;
 pub use conv3d::{Conv3dParams, conv3d, conv3d_add};
 pub use embedding::embedding;
 pub use frames::{interleave_frames, last_frames};

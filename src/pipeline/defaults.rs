@@ -4,9 +4,11 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::conditions::Conditions;
+use super::limits::Limits;
+use super::prompt::Prompt;
+use super::request::{Request, Steps};
 use crate::error::{Error, Result};
-use crate::models::Configs;
-use crate::pipeline::request::{FrameGrid, Prompt, Request, Steps, check_size};
 use crate::sampler::{Guidance, Schedule, SchedulerConfig};
 use crate::video::FrameRate;
 use crate::weights::{Checkpoint, Warning, json, shown};
@@ -82,21 +84,22 @@ impl Defaults {
     /// Those of a checkpoint, held against what its models can do, and a warning about keys that are not known.
     pub(crate) fn read(
         checkpoint: &Checkpoint,
-        configs: &Configs,
+        limits: &Limits,
+        vocabulary: Option<usize>,
         scheduler: &SchedulerConfig,
     ) -> Result<(Self, Option<Warning>)> {
         let mut defaults = Self::default();
-        if configs.text_encoder.vocab_size == WAN_VOCABULARY {
+        if vocabulary == Some(WAN_VOCABULARY) {
             defaults.negative_prompt = WAN_NEGATIVE_PROMPT.to_owned();
         }
         let Some((file, object)) = checkpoint.optional_object(FILE)? else { return Ok((defaults, None)) };
         let mut keys = Keys { file: &file, object };
         if let Some((width, height)) = keys.take("size", "\"WIDTHxHEIGHT\" in pixels, such as \"832x480\"", size)? {
-            keys.refuse("size", check_size(width, height, configs))?;
+            keys.refuse("size", limits.check_size(width, height))?;
             (defaults.width, defaults.height) = (width, height);
         }
         if let Some(frames) = keys.take("frames", "a whole number, such as 81", whole)? {
-            keys.refuse("frames", FrameGrid::new(configs).check(frames))?;
+            keys.refuse("frames", limits.frames().check(frames))?;
             defaults.frames = frames;
         }
         let fps = keys.take("fps", "a whole number from 1 to 240, such as 16", |value| {
@@ -137,8 +140,10 @@ impl Defaults {
             steps: Steps::Schedule { schedule: Schedule::default(), steps: self.steps, shift: None },
             sampler: None,
             guidance: self.guidance,
+            guidance_2: None,
             seed: 0,
             latents: None,
+            conditions: Conditions::default(),
         }
     }
 }

@@ -3,31 +3,41 @@
 //! [`Pipeline::plan`] sends the request through the models' own code on a device that counts in place of computing, so
 //! that every shape, every op and every buffer is that of the run itself. [`Probe`] measures the machine.
 
-use std::time::{Duration, Instant};
-
 use super::Pipeline;
-use super::request::{Checked, Prompt, Request};
+pub use super::probe::Probe;
+use super::prompt::Prompt;
+use super::request::{Checked, Request};
+use super::stage::Stage;
 use crate::device::Device;
 pub use crate::device::Work;
 use crate::error::Result;
 use crate::models::{umt5, wan_vae};
-use crate::ops::{self, Activation, Arithmetic, Conv3dParams, KeyValue};
-use crate::tensor::DType;
+use crate::ops::{self, Arithmetic};
 use crate::tensor::Tensor;
-use crate::weights::Weight;
+
+/// Multiplies and adds in registers and tells how many floating-point operations that were, `None` where the device does not
+/// compute so: divided by the time until [`Device::wait`] returns, the speed that no op exceeds. `rounds` make it longer; on a
+/// processor every thread of the caller's rayon pool does its part.
+///
+/// # Errors
+/// [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::Cancelled`](crate::Error::Cancelled),
+/// [`Error::Device`](crate::Error::Device).
+pub fn multiply_add(device: &Device, arithmetic: Arithmetic, rounds: usize) -> Result<Option<u64>> {
+    ops::multiply_add(device, arithmetic, rounds)
+}
 
 /// A run's stages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Text encoder (unless all prompts are embeddings), transformer, VAE decoder: one after the other.
-    pub stages: Vec<Stage>,
+    pub stages: Vec<StagePlan>,
 }
 
 /// What one stage takes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Stage {
-    /// "text encoder", "transformer" or "VAE decoder".
-    pub name: &'static str,
+pub struct StagePlan {
+    /// Which.
+    pub stage: Stage,
     /// What goes through the model: tokens of all prompts; tokens of the video, once for each branch of guidance; pixels
     /// of the latent.
     pub tokens: usize,
@@ -53,7 +63,7 @@ pub struct Stage {
     pub weights_at_once: u64,
 }
 
-impl Stage {
+impl StagePlan {
     /// Bytes of memory that the stage takes if it can have them.
     pub fn memory(&self) -> u64 {
         self.tensors + self.other + if self.weights_copied { self.weights } else { 0 }
@@ -76,12 +86,12 @@ impl Plan {
     /// Bytes of memory that the run takes if it can have them, beside what the program itself takes: those of the stage
     /// that takes the most.
     pub fn memory(&self) -> u64 {
-        self.stages.iter().map(Stage::memory).max().unwrap_or(0)
+        self.stages.iter().map(StagePlan::memory).max().unwrap_or(0)
     }
 
     /// Bytes of memory that the run cannot do without, beside what the program itself takes.
     pub fn least_memory(&self) -> u64 {
-        self.stages.iter().map(Stage::least_memory).max().unwrap_or(0)
+        self.stages.iter().map(StagePlan::least_memory).max().unwrap_or(0)
     }
 
     /// The most bytes of tensors at one time: what a device's budget is held against.
@@ -109,57 +119,90 @@ impl Pipeline {
     /// # Errors
     /// Those of [`check`](Self::check); [`Error::Tokenizer`](crate::Error::Tokenizer).
     pub fn plan(&self, device: &Device, request: &Request) -> Result<Plan> {
-        let Checked { latent, grid, guidance, .. } = request.check(&self.configs, &self.scheduler)?;
-        let prompts = request.prompts(guidance);
+        let checked = request.check(self.components())?;
+        let prompts = request.prompts();
         let ids = self.ids(&prompts, &mut |_| {})?;
         let (dry, streamed) = (device.counting(), device.copies_weights());
         let mut stages = Vec::new();
-        let numbers = size_of::<f32>() as u64;
-        let latent_bytes = latent.iter().product::<usize>() as u64 * numbers;
 
         let ids: Vec<&Vec<u32>> = ids.iter().flatten().collect();
         let mut encoded = Vec::new();
         if !ids.is_empty() {
             let mut stage = Count::new(&dry, streamed);
-            let encoder = umt5::Encoder::load(&self.text_encoder, self.configs.text_encoder.clone(), &dry)?;
+            let model = self.components().need_text_encoder()?;
+            let encoder = umt5::Encoder::load(&model.weights, model.config.clone(), &dry)?;
             stage.rounds(ids.len(), |i| encoder.forward(&dry, ids[i]).map(|text| encoded.push(text)))?;
             let tokens = ids.iter().map(|ids| ids.len()).sum();
-            stages.push(stage.end("text encoder", tokens, 0, self.text_encoder.copies()));
+            stages.push(stage.end(Stage::TextEncoder, tokens, 0, model.weights.copies()));
         }
         dry.release_unused();
 
-        let mut stage = Count::new(&dry, streamed);
         let mut encoded = encoded.into_iter();
-        let text = prompts.iter().filter_map(|prompt| match prompt {
+        let texts = prompts.iter().filter_map(|prompt| match prompt {
             Prompt::Embeddings(text) => Some(Tensor::zeros(&dry, text.shape())),
             _ => encoded.next().map(Ok),
         });
-        let text = text.collect::<Result<Vec<_>>>()?;
-        // A text with a row for its padding.
-        let padded = text.iter().map(|text| text.shape().numel() + text.shape().last()).max().unwrap_or(0);
-        let (transformer, contexts) = self.load_transformer(&dry, text)?;
-        let branches: Vec<_> = contexts.iter().collect();
-        stage.rounds(grid.steps(), |_| {
-            let input = Tensor::zeros(&dry, latent)?;
-            transformer.forward(&input, 0.0, &branches).map(drop)
-        })?;
-        let tokens = latent[1..].iter().product::<usize>() / self.configs.transformer.patch_volume() * branches.len();
-        // The latent and its velocity, and what UniPC holds while it steps: four latents.
-        let other = (6 * latent_bytes).max(padded as u64 * numbers);
-        stages.push(stage.end("transformer", tokens, other, self.transformer.copies()));
-        drop((transformer, contexts));
-        dry.release_unused();
+        let texts = texts.collect::<Result<Vec<_>>>()?;
+        for which in [0, 1] {
+            stages.extend(self.plan_expert(&dry, streamed, &checked, request, which, &texts)?);
+        }
+        drop(texts);
 
         let mut stage = Count::new(&dry, streamed);
-        let latents = Tensor::zeros(&dry, latent)?;
-        let decoder = wan_vae::Decoder::load(&self.vae, self.configs.vae.clone(), &dry)?;
+        let latents = Tensor::zeros(&dry, checked.latent)?;
+        let model = self.components().need_vae()?;
+        let decoder = wan_vae::Decoder::load(&model.weights, model.config.clone(), &dry)?;
         let frames = ops::channels_last(&latents)?;
         let mut state = wan_vae::DecoderState::default();
-        stage.rounds(latent[1], |t| decoder.decode_frame(&mut state, frames.narrow(t..t + 1)?).map(drop))?;
+        let round = |t| decoder.decode_frame(&mut state, frames.narrow(t..t + 1)?).map(drop);
+        stage.rounds(checked.latent[1], round)?;
         let other = (request.width * request.height * 3) as u64;
-        let tokens = latent[1..].iter().product();
-        stages.push(stage.end("VAE decoder", tokens, other, self.vae.copies()));
+        let tokens = checked.latent[1..].iter().product();
+        stages.push(stage.end(Stage::VaeDecoder, tokens, other, model.weights.copies()));
         Ok(Plan { stages })
+    }
+
+    /// The steps of one of the transformers, if it has any.
+    fn plan_expert(
+        &self,
+        dry: &Device,
+        streamed: bool,
+        checked: &Checked,
+        request: &Request,
+        which: usize,
+        texts: &[Tensor],
+    ) -> Result<Option<StagePlan>> {
+        let Checked { latent, grid, guidance, .. } = checked;
+        let numbers = size_of::<f32>() as u64;
+        let steps: Vec<f32> = grid.timesteps().iter().copied().filter(|&time| self.expert_at(time) == which).collect();
+        if steps.is_empty() {
+            return Ok(None);
+        }
+        let mut stage = Count::new(dry, streamed);
+        let expert = self.load_expert(dry, which, texts, &mut |_| {})?;
+        let branches = expert.texts(guidance[which].needs_uncond());
+        let [_, frames, height, width] = *latent;
+        let patch = expert.transformer.config().patch_size[0];
+        let shape = [request.conditions.input_channels(*latent), frames, height, width];
+        stage.rounds(steps.len(), |step| {
+            let input = Tensor::zeros(dry, shape)?;
+            let times = request.conditions.times(steps[step], frames / patch, patch);
+            expert.transformer.forward(&input, times, &branches).map(drop)
+        })?;
+        let patch = expert.transformer.config().patch_volume();
+        let tokens = frames * height * width / patch * branches.len();
+        // The latent and its velocity, what UniPC holds while it steps: four latents; and what conditions read beside it.
+        let latent_bytes = latent.iter().product::<usize>() as u64 * numbers;
+        let input_bytes = shape.iter().product::<usize>() as u64 * numbers;
+        let conditioned = request.conditions.clean.is_some() || request.conditions.channels.is_some();
+        let sampler = 6 * latent_bytes + if conditioned { input_bytes } else { 0 };
+        // A text with a row for its padding.
+        let padded = texts.iter().map(|text| text.shape().numel() + text.shape().last()).max().unwrap_or(0);
+        let copied = self.expert_weights(which)?.copies();
+        let planned = stage.end(expert.stage(), tokens, sampler.max(padded as u64 * numbers), copied);
+        drop(expert);
+        dry.release_unused();
+        Ok(Some(planned))
     }
 }
 
@@ -205,15 +248,15 @@ impl<'a> Count<'a> {
     }
 
     /// The stage's figures; `other` are the bytes outside of tensors that are not kernels' working memory.
-    fn end(self, name: &'static str, tokens: usize, other: u64, weights_read: bool) -> Stage {
+    fn end(self, stage: Stage, tokens: usize, other: u64, weights_read: bool) -> StagePlan {
         let (work, before) = self.before;
         let (weights, largest) = weights_seen(self.device);
         let weights = weights - before;
         let work = self.device.work().since(work) + self.skipped;
         // A caller outside of the pool runs small kernels itself.
         let threads = rayon::current_num_threads() + usize::from(rayon::current_thread_index().is_none());
-        Stage {
-            name,
+        StagePlan {
+            stage,
             tokens,
             rounds: self.rounds,
             round: self.round,
@@ -224,78 +267,5 @@ impl<'a> Count<'a> {
             weights_copied: weights_read || self.streamed,
             weights_at_once: if self.streamed { largest } else { weights },
         }
-    }
-}
-
-/// Multiplies and adds in registers and tells how many floating-point operations that were, `None` where the device does not
-/// compute so: divided by the time until [`Device::wait`] returns, the speed that no op exceeds. `rounds` make it longer; on a
-/// processor every thread of the caller's rayon pool does its part.
-///
-/// # Errors
-/// [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::Cancelled`](crate::Error::Cancelled),
-/// [`Error::Device`](crate::Error::Device).
-pub fn multiply_add(device: &Device, arithmetic: Arithmetic, rounds: usize) -> Result<Option<u64>> {
-    ops::multiply_add(device, arithmetic, rounds)
-}
-
-/// What a machine does in a second, by the kind of its [`Work`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Probe {
-    /// FLOP of linear layers.
-    pub linear: f64,
-    /// FLOP of attention.
-    pub attention: f64,
-    /// FLOP of convolutions.
-    pub conv3d: f64,
-    /// Bytes that other ops read and write.
-    pub moved: f64,
-}
-
-/// How long each kind is measured.
-const MEASURED: Duration = Duration::from_millis(110);
-
-impl Probe {
-    /// Measures the machine for half a second with the engine's own kernels at a model's shapes, with the instructions of
-    /// `device` and in the caller's rayon pool; takes some 200 MB of memory.
-    ///
-    /// # Errors
-    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::Cancelled`](crate::Error::Cancelled).
-    pub fn measure(device: &Device) -> Result<Self> {
-        let device = &device.another()?;
-        let values = |shape: &[usize]| (0..shape.iter().product()).map(|i: usize| (i % 251) as f32 / 251.0 - 0.5);
-        let tensor = |shape: &[usize]| Tensor::from_slice(device, shape, &values(shape).collect::<Vec<_>>());
-        let weight = |shape: &[usize]| {
-            let upper_half = |value: f32| ((value.to_bits() >> 16) as u16).to_le_bytes();
-            Weight::from_bytes("probe", DType::BF16, shape, values(shape).flat_map(upper_half).collect::<Vec<_>>())
-        };
-        let rate = |amount: fn(Work) -> u64, op: &dyn Fn() -> Result<Tensor>| {
-            // Once for the pages and caches.
-            op()?;
-            device.wait()?;
-            let (start, before) = (Instant::now(), device.work());
-            while start.elapsed() < MEASURED {
-                op()?;
-                device.wait()?;
-            }
-            Ok(amount(device.work().since(before)) as f64 / start.elapsed().as_secs_f64())
-        };
-
-        let (x, w) = (tensor(&[384, 1536])?, weight(&[1536, 1536])?);
-        let linear = rate(|work| work.linear, &|| ops::linear(&x, &w, None, Activation::None))?;
-        let (q, kv) = (tensor(&[256, 1536])?, KeyValue::new(tensor(&[1024, 1536])?, tensor(&[1024, 1536])?));
-        let attention = rate(|work| work.attention, &|| ops::attention(&q, std::slice::from_ref(&kv), 12, 0.1))?;
-        let (video, kernel) = (tensor(&[1, 48, 48, 96])?, weight(&[96, 96, 3, 3, 3])?);
-        let params = Conv3dParams { stride: [1; 3], pad_front: 0, pad: [1; 4] };
-        let tail = tensor(&[2, 48, 48, 96])?;
-        let conv3d = rate(|work| work.conv3d, &|| ops::conv3d(&video, Some(&tail), &kernel, None, params))?;
-        let (wide, gamma) = (tensor(&[1 << 14, 1024])?, tensor(&[1024])?);
-        let moved = rate(|work| work.moved, &|| ops::channel_norm(&wide, &gamma, Activation::Silu))?;
-        Ok(Self { linear, attention, conv3d, moved })
-    }
-
-    fn seconds(&self, work: &Work) -> f64 {
-        let Self { linear, attention, conv3d, moved } = *self;
-        let parts = [(work.linear, linear), (work.attention, attention), (work.conv3d, conv3d), (work.moved, moved)];
-        parts.iter().map(|&(amount, rate)| amount as f64 / rate).sum()
     }
 }

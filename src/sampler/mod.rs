@@ -86,6 +86,14 @@ impl Solver {
         self.next
     }
 
+    /// The clean latent as the last step predicted it, if the method remembers it.
+    pub fn predicted(&self) -> Option<&[f32]> {
+        match &self.method {
+            Method::UniPc(unipc) => Some(unipc.predicted()).filter(|clean| !clean.is_empty()),
+            Method::Euler => None,
+        }
+    }
+
     /// Takes `latent` to the next noise level, given the transformer's (guided) velocity at this one; any layout, both of
     /// one length, the same at every step.
     ///

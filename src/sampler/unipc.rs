@@ -53,6 +53,11 @@ impl UniPc {
         self.last_sample.len()
     }
 
+    /// The clean latent as predicted at the last step; empty before the first.
+    pub fn predicted(&self) -> &[f32] {
+        &self.last_x0
+    }
+
     /// Corrects `latent` by what the velocity at step `i` tells, then predicts the latent of the next noise level.
     pub fn step(&mut self, i: usize, velocity: &[f32], latent: &mut [f32]) {
         let sigma = self.sigmas[i];

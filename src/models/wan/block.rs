@@ -1,7 +1,9 @@
 //! One transformer block: self-attention, cross-attention, feed-forward.
 
 use super::Config;
-use super::embed::Rope;
+use std::ops::Range;
+
+use super::embed::{Rope, TokenTime};
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::{LayerNorm, Linear, Mlp, RmsNorm, Table, result_of};
@@ -38,16 +40,31 @@ impl Block {
         })
     }
 
-    /// `x` `[B * S, D]`, `time` `[6, D]`, `text` the keys and values of each of the B branches, to `[B * S, D]`.
+    /// `x` `[B * S, D]`, `times` those of the S tokens of a branch, `text` the keys and values of each of the B branches, to
+    /// `[B * S, D]`.
     ///
     /// Before the first block the branches are equal and `x` may be `[S, D]`: they part where they meet their texts.
-    pub fn forward(&self, x: Tensor, time: &Tensor, rope: &Rope, text: &[KeyValue]) -> Result<Tensor> {
-        let m = Modulation::new(&self.table, time)?;
-        let branches = x.dims()[0] / rope.cos.dims()[0];
-        let h = self.norm1.forward_adaptive(&x, &m.scale_attn, &m.shift_attn)?;
+    pub fn forward(&self, x: Tensor, times: &[TokenTime], rope: &Rope, text: &[KeyValue]) -> Result<Tensor> {
+        let tokens = rope.cos.dims()[0];
+        let branches = x.dims()[0] / tokens;
+        let modulation = |time: &TokenTime| Ok((time.tokens.clone(), Modulation::new(&self.table, &time.projected)?));
+        let m = times.iter().map(modulation).collect::<Result<Vec<_>>>()?;
+        // Rows of the branches of one time, with their modulation: of all branches at once if there is no other time.
+        let rows = |branches: usize| -> Vec<(Range<usize>, &Modulation)> {
+            if let [(_, m)] = &m[..] {
+                return vec![(0..branches * tokens, m)];
+            }
+            let branch = |b: usize| m.iter().map(move |(own, m)| (b * tokens + own.start..b * tokens + own.end, m));
+            (0..branches).flat_map(branch).collect()
+        };
+        let parts: Vec<_> = rows(branches).into_iter().map(|(own, m)| (own, &m.scale_attn, &m.shift_attn)).collect();
+        let h = self.norm1.forward_adaptive(&x, &parts)?;
         let y = self.self_attn.forward_self(&h, rope, branches)?;
         drop(h);
-        let mut x = self.self_attn.to_out.forward_add(x, 0, &y, Some(&m.gate_attn))?;
+        let mut x = x;
+        for (own, m) in rows(branches) {
+            x = self.self_attn.to_out.forward_add(x, own.start, &y.narrow(own)?, Some(&m.gate_attn))?;
+        }
         drop(y);
         if branches < text.len() {
             x = ops::repeat_rows(&x, text.len())?;
@@ -58,10 +75,15 @@ impl Block {
         };
         let y = self.cross_attn.forward_cross(&h, text)?;
         drop(h);
-        let x = self.cross_attn.to_out.forward_add(x, 0, &y, None)?;
+        x = self.cross_attn.to_out.forward_add(x, 0, &y, None)?;
         drop(y);
-        let h = self.norm3.forward_adaptive(&x, &m.scale_ffn, &m.shift_ffn)?;
-        result_of(&self.name, self.ffn.forward_gated_add(x, &h, &m.gate_ffn)?)
+        let rows = rows(text.len());
+        let parts: Vec<_> = rows.iter().map(|(own, m)| (own.clone(), &m.scale_ffn, &m.shift_ffn)).collect();
+        let h = self.norm3.forward_adaptive(&x, &parts)?;
+        for (own, m) in rows {
+            x = self.ffn.forward_gated_add(x, own.start, &h.narrow(own)?, &m.gate_ffn)?;
+        }
+        result_of(&self.name, x)
     }
 
     /// The cross-attention's keys and values of embedded text `[L, D]`.

@@ -1,5 +1,7 @@
 //! What goes into the transformer beside the latent and the text: time and positions.
 
+use std::ops::Range;
+
 use super::Config;
 use crate::device::Device;
 use crate::error::Result;
@@ -55,6 +57,16 @@ fn sinusoid(timestep: f32, width: usize) -> Vec<f32> {
     let cos = (0..half).map(|i| argument(i).cos() as f32);
     let sin = (0..half).map(|i| argument(i).sin() as f32);
     cos.chain(sin).collect()
+}
+
+/// The time of some tokens, as the blocks and the last norm read it.
+pub(super) struct TokenTime {
+    /// Which of a branch's tokens.
+    pub tokens: Range<usize>,
+    /// `[1, D]`.
+    pub embedding: Tensor,
+    /// `[6, D]`.
+    pub projected: Tensor,
 }
 
 /// The rotation of every token: cosines and sines, `[T * H * W, head_dim / 2]` each.

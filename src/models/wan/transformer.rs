@@ -1,7 +1,8 @@
 //! The video diffusion transformer `WanTransformer3DModel`.
 
 use super::block::Block;
-use super::embed::{Rope, TimeEmbedding};
+use super::embed::{Rope, TimeEmbedding, TokenTime};
+use super::times::Times;
 use super::{Config, MAX_TEXT_TOKENS};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -72,6 +73,11 @@ impl Transformer {
         })
     }
 
+    /// The configuration that it was loaded with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Prepares one prompt: text embeddings `[L, text_dim]` of its real tokens, L at most 512.
     ///
     /// # Errors
@@ -106,7 +112,8 @@ impl Transformer {
         Ok(TextContext { blocks: self.blocks.iter().map(keys).collect::<Result<_>>()? })
     }
 
-    /// The velocity of `latent` `[C, T, H, W]` at `timestep` (1000 sigma), one `[C', T, H, W]` for each text.
+    /// The velocity of `latent` `[C, T, H, W]` at a timestep (1000 sigma) or at those of its rows of tokens, one
+    /// `[C', T, H, W]` for each text.
     ///
     /// The branches go through together: rows stacked for linear layers and norms, attention apart, so that each
     /// block's weights are read once.
@@ -114,7 +121,7 @@ impl Transformer {
     /// # Errors
     /// [`Error::Shape`] if the latent does not fit, [`Error::Request`] if it is larger than the table of positions,
     /// [`Error::Checkpoint`] if the file changed, [`Error::Cancelled`], [`Error::OutOfMemory`].
-    pub fn forward(&self, latent: &Tensor, timestep: f32, text: &[&TextContext]) -> Result<Vec<Tensor>> {
+    pub fn forward(&self, latent: &Tensor, times: impl Into<Times>, text: &[&TextContext]) -> Result<Vec<Tensor>> {
         let own = |context: &&TextContext| {
             let width = |keys: &KeyValue| keys.key.shape().last();
             context.blocks.len() == self.blocks.len()
@@ -132,19 +139,44 @@ impl Transformer {
         let grid = [frames / patch[0], height / patch[1], width / patch[2]];
         let device = latent.device();
         let rope = Rope::new(&self.config, grid, device)?;
-        let (embedding, time) = self.time.forward(timestep, device)?;
+        let runs = times.into().runs(grid[0]).ok_or_else(|| {
+            let why = "a time for each row of tokens along time";
+            Error::Shape { op: "transformer", left: latent.shape(), right: grid.into(), why }
+        })?;
+        let mut first = 0;
+        let times = runs.into_iter().map(|(rows, timestep)| {
+            let tokens = first..first + rows * grid[1] * grid[2];
+            first = tokens.end;
+            let (embedding, projected) = self.time.forward(timestep, device)?;
+            Ok(TokenTime { tokens, embedding, projected })
+        });
+        let times = times.collect::<Result<Vec<_>>>()?;
 
         let mut x = self.patch_embedding.forward(&patches)?;
         for (i, block) in self.blocks.iter().enumerate() {
             self.weights.check_unchanged()?;
             let text: Vec<KeyValue> = text.iter().map(|context| context.blocks[i].clone()).collect();
-            x = block.forward(x, &time, &rope, &text)?;
+            x = block.forward(x, &times, &rope, &text)?;
         }
         self.weights.check_unchanged()?;
-        let m = self.table.added_to(ops::repeat_rows(&embedding, 2)?)?;
-        x = self.norm_out.forward_adaptive(&x, &m.narrow(1..2)?, &m.narrow(0..1)?)?;
-        x = self.proj_out.forward(&x)?;
         let tokens = patches.dims()[0];
+        let modulation = |time: &TokenTime| {
+            let m = self.table.added_to(ops::repeat_rows(&time.embedding, 2)?)?;
+            Ok((m.narrow(0..1)?, m.narrow(1..2)?))
+        };
+        let m = times.iter().map(modulation).collect::<Result<Vec<_>>>()?;
+        let rows = match &m[..] {
+            [(shift, scale)] => vec![(0..text.len() * tokens, scale, shift)],
+            _ => {
+                let own =
+                    |b: usize| move |time: &TokenTime| b * tokens + time.tokens.start..b * tokens + time.tokens.end;
+                let branch = |b| times.iter().map(own(b)).zip(&m).map(|(rows, (shift, scale))| (rows, scale, shift));
+                (0..text.len()).flat_map(branch).collect()
+            }
+        };
+        x = self.norm_out.forward_adaptive(&x, &rows)?;
+        drop((m, times));
+        x = self.proj_out.forward(&x)?;
         let shape = [self.config.out_channels(), frames, height, width];
         (0..text.len()).map(|b| ops::unpatchify(&x.narrow(b * tokens..(b + 1) * tokens)?, shape, patch)).collect()
     }

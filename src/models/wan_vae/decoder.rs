@@ -125,7 +125,7 @@ impl Decoder {
         for part in parts {
             let part = self.decode_large(state, x.narrow(part)?)?;
             video = Some(match video {
-                Some(video) => ops::last_frames(Some(&video), &part, video.dims()[0] + part.dims()[0])?,
+                Some(video) => ops::concat(&[&video, &part])?,
                 None => part,
             });
         }

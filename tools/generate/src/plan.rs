@@ -4,8 +4,8 @@ use kernel_bench::estimate::estimate;
 use kernel_bench::models::{Clip, Part, Sizes};
 use kernel_bench::saved::{self, Saved};
 use serde::Serialize;
-use zoetrope::plan::{Plan, Probe, Stage};
-use zoetrope::{Device, Error, Pipeline, Prompt, Request, Result, Steps};
+use zoetrope::plan::{Plan, Probe, StagePlan};
+use zoetrope::{Device, Error, Pipeline, Prompt, Request, Result, Stage, Steps};
 
 use crate::print;
 use crate::report::{Event, Report, duration};
@@ -118,7 +118,7 @@ enum Speeds {
 impl Speeds {
     fn of(device: &Device, pipeline: &Pipeline, request: &Request) -> Result<Self> {
         if let Some(saved) = saved::folder().and_then(|folder| saved::find(&folder, device)) {
-            let sizes = Sizes::of(pipeline.configs(), clip(request));
+            let sizes = Sizes::of(&pipeline.configs()?, clip(request));
             // Results of some of the ops alone do not do.
             if estimate(&sizes, &sizes.clip, &saved.device).is_ok() {
                 return Ok(Self::Measured(Box::new(saved), Box::new(sizes)));
@@ -133,8 +133,8 @@ impl Speeds {
             Self::Measured(saved, sizes) => estimate(sizes, &clip(request), &saved.device).unwrap_or_default(),
             Self::Probed(_) => Vec::new(),
         };
-        let measured = |stage: &Stage| {
-            let parts = parts.iter().filter(|part| stage_of(part.part) == stage.name);
+        let measured = |stage: &StagePlan| {
+            let parts = parts.iter().filter(|part| stage_of(part.part) == stage.stage);
             parts.map(|part| part.all).sum()
         };
         let seconds = |stage| match self {
@@ -159,7 +159,7 @@ fn clip(request: &Request) -> Clip {
         Prompt::Tokens(ids) => ids.len(),
         _ => 64,
     };
-    let negative = if request.guidance > 1.0 { tokens(&request.negative_prompt) } else { 0 };
+    let negative = if request.is_guided() { tokens(&request.negative_prompt) } else { 0 };
     let steps = match &request.steps {
         Steps::Schedule { steps, .. } => *steps,
         Steps::Sigmas(sigmas) => sigmas.len(),
@@ -169,18 +169,18 @@ fn clip(request: &Request) -> Clip {
 }
 
 /// The stage of a plan that a part of an estimate belongs to.
-fn stage_of(part: Part) -> &'static str {
+fn stage_of(part: Part) -> Stage {
     match part {
-        Part::TextEncoder => "text encoder",
-        Part::Gemm | Part::Attention | Part::Other => "transformer",
-        Part::Vae => "VAE decoder",
+        Part::TextEncoder => Stage::TextEncoder,
+        Part::Gemm | Part::Attention | Part::Other => Stage::Transformer,
+        Part::Vae => Stage::VaeDecoder,
     }
 }
 
-fn stage_event(stage: &Stage, seconds: f64) -> StageEvent<'_> {
-    let &Stage { name, tokens, rounds, work, tensors, other, weights, weights_copied, .. } = stage;
+fn stage_event(stage: &StagePlan, seconds: f64) -> StageEvent<'_> {
+    let &StagePlan { stage, tokens, rounds, work, tensors, other, weights, weights_copied, .. } = stage;
     StageEvent {
-        stage: name,
+        stage: stage.name(),
         tokens,
         rounds,
         linear_flop: work.linear,
@@ -202,7 +202,7 @@ fn table(job: &Job, plan: &Plan, times: &[f64], speeds: &Speeds, steps: usize, t
         let (tokens, rounds) = (stage.tokens.to_string(), stage.rounds.to_string());
         let (memory, weights) = (bytes(stage.memory()), bytes(stage.weights));
         let time = duration(*seconds);
-        rows.push([stage.name.into(), tokens, rounds, flop(stage.work.flop()), memory, weights, time]);
+        rows.push([stage.stage.to_string(), tokens, rounds, flop(stage.work.flop()), memory, weights, time]);
     }
     let (work, time) = (flop(plan.work().flop()), duration(times.iter().sum()));
     let weights = bytes(plan.stages.iter().map(|stage| stage.weights).sum());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use zoetrope::{Error, Progress, Request};
+use zoetrope::{Error, Progress, Request, Stage};
 
 use crate::plan::PlanEvent;
 
@@ -132,12 +132,12 @@ impl Report {
                 self.stage = Instant::now();
                 self.line(&format!("loading the {stage}"));
                 if self.json {
-                    Event::Loading { stage }.print();
+                    Event::Loading { stage: stage.name() }.print();
                 }
                 // The first step may take minutes.
                 match stage {
-                    "transformer" => self.start_bar("step", self.totals.0),
-                    "VAE decoder" => self.start_bar("frame", self.totals.1),
+                    Stage::VaeDecoder => self.start_bar("frame", self.totals.1),
+                    stage if stage.samples() => self.start_bar("step", self.totals.0),
                     _ => {}
                 }
             }

@@ -97,7 +97,7 @@ impl Job {
         // Once and for all: a large vocabulary takes its time.
         let request = &mut settings.request;
         let both = [&request.prompt, &request.negative_prompt];
-        let needed = &both[..if request.guidance > 1.0 { 2 } else { 1 }];
+        let needed = &both[..if request.is_guided() { 2 } else { 1 }];
         let mut ids = pipeline.tokenize(needed, &mut |event| report.event(event))?.into_iter().map(Prompt::Tokens);
         let (prompt, negative) = (ids.next(), ids.next());
         request.prompt = prompt.unwrap_or_else(|| request.prompt.clone());
@@ -263,7 +263,7 @@ fn take_latents(args: &Args, job: &mut Job) -> Result<Option<String>> {
 fn texts(args: &Args, job: &Job, report: &mut Report) -> Result<Vec<Tensor>> {
     let Job { pipeline, device, settings: Settings { request, .. }, .. } = job;
     let mut prompts = vec![&request.prompt];
-    if request.guidance > 1.0 {
+    if request.is_guided() {
         prompts.push(&request.negative_prompt);
     }
     let Some(cache) = TextCache::of_user().filter(|_| !args.no_text_cache) else {

@@ -60,7 +60,7 @@ impl Settings {
     /// How to make this video again. `latents` is the hash of those that took the place of noise.
     pub fn recipe(&self, pipeline: &Pipeline, device: &str, latents: Option<String>) -> Result<Recipe> {
         let request = &self.request;
-        let scheduler = pipeline.scheduler();
+        let scheduler = pipeline.scheduler()?;
         let (grid, sampler) = pipeline.schedule(request)?;
         let (schedule, shift, sigmas) = match &request.steps {
             Steps::Schedule { schedule, shift, .. } => {
@@ -134,7 +134,7 @@ fn frames_of(seconds: f64, pipeline: &Pipeline, fps: u32) -> Result<usize> {
         let why = format!("{seconds} is no length: it must be above 0, in seconds");
         return Err(Error::Request { what: "seconds", why });
     }
-    Ok(pipeline.nearest_frames((seconds * f64::from(fps)).round() as usize))
+    pipeline.nearest_frames((seconds * f64::from(fps)).round() as usize)
 }
 
 /// A seed that nobody chose; short enough to be typed again.
