@@ -83,7 +83,7 @@ pub mod video;
 mod vulkan;
 pub mod weights;
 
-pub use device::{Cancel, Chosen, Cpu, Device, DeviceChoice, DeviceOptions, PoolStats, Precision, tuning};
+pub use device::{Cancel, Cpu, Device, DeviceOptions, PoolStats, Precision, tuning};
 pub use error::{DeviceFault, Error, Result};
 pub use pipeline::{
     Clean, Component, Components, Conditions, Defaults, LatentsFile, OnProgress, OnStep, Pipeline, Progress, Prompt,

@@ -188,9 +188,23 @@ mod tests {
         ] {
             assert_eq!(read(text), Some(expected), "{text}");
         }
-        for text in
-            ["", "0", "0/1", "1/0", "-1", "+24", "1e3", "nan", "inf", "24fps", "/", "1/", "1/2/3", "4294967296", "1.2.3"]
-        {
+        for text in [
+            "",
+            "0",
+            "0/1",
+            "1/0",
+            "-1",
+            "+24",
+            "1e3",
+            "nan",
+            "inf",
+            "24fps",
+            "/",
+            "1/",
+            "1/2/3",
+            "4294967296",
+            "1.2.3",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
         assert_eq!(read("0.00000000001"), None, "finer than a fraction of 32 bits");

@@ -6,14 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use program::recipe;
 use zoetrope::sampler::{Schedule, SchedulerConfig};
 use zoetrope::text::Tokenizer;
 use zoetrope::weights::{Bytes, Checkpoint, NameTable, Weights};
 use zoetrope::{Device, Error, Pipeline, Prompt, Result};
-
-#[path = "../generate/src/recipe.rs"]
-#[allow(dead_code, reason = "what reads it is used alone")]
-mod recipe;
 
 /// A file of tensors, as it is opened and read.
 pub fn safetensors(data: &[u8]) {

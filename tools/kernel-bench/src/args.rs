@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args as Flags, Parser, Subcommand};
-use zoetrope::DeviceChoice;
+use program::devices::DeviceChoice;
 
-use crate::case::Op;
 use crate::compare;
-use crate::models::Model;
-use crate::results::Storage;
 use crate::show::Format;
-use crate::suite::Suite;
+use speeds::case::Op;
+use speeds::models::Model;
+use speeds::results::Storage;
+use speeds::suite::Suite;
 
 /// The most threads: with far more, a system spends its time on the threads alone.
 const MAX_THREADS: i64 = 1024;
@@ -45,7 +45,7 @@ pub enum Command {
     Peak(Place),
     /// Measure a suite of shapes
     Run(Run),
-    /// Hold later files against the first one
+    /// Compare later files with the first one
     Compare(Compare),
     /// Tell how long a model would take here
     Estimate(Estimate),
@@ -87,7 +87,7 @@ pub struct Run {
     #[arg(long, value_name = "TYPE,...", default_value = "bf16", value_delimiter = ',', value_parser = parsed::<Storage>)]
     pub precision: Vec<Storage>,
 
-    /// On GPUs, keep what products read as F16
+    /// On GPUs, keep operands of matrix products in F16
     #[arg(long)]
     pub half: bool,
 

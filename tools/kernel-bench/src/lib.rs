@@ -12,26 +12,16 @@
 //! so may exceed the peak.
 
 pub mod args;
-pub mod case;
 pub mod clock;
 pub mod compare;
 pub mod devices;
-pub mod error;
 pub mod estimate;
 pub mod exact;
-pub mod machine;
 pub mod measure;
-pub mod models;
 pub mod peak;
 pub mod random;
 pub mod report;
-pub mod results;
 pub mod run;
-pub mod saved;
 pub mod show;
-pub mod stats;
-pub mod suite;
 pub mod task;
 pub mod tune;
-
-pub use error::{Error, Result};

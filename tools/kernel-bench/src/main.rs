@@ -1,18 +1,19 @@
 //! `kernel-bench`: how fast the ops of a video model are on this device, and how close to its limit.
 
-use std::io::{ErrorKind, IsTerminal, Write};
-use std::path::Path;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 use kernel_bench::args::{Args, Command, Compare, Estimate, Place, Report, Run, Tune};
 use kernel_bench::devices::{self, Opened};
-use kernel_bench::error::{Error, Result};
 use kernel_bench::estimate;
-use kernel_bench::results::{self, DeviceResults, Results, Storage};
 use kernel_bench::run::{self, Options};
-use kernel_bench::suite::Suite;
-use kernel_bench::{compare, report, saved, show, tune};
+use kernel_bench::{compare, report, show, tune};
+use program::streams;
+use speeds::error::{Error, Result};
+use speeds::results::{self, DeviceResults, Results, Storage};
+use speeds::saved;
+use speeds::suite::Suite;
 use zoetrope::Precision;
 
 /// The exit status of something that got slower or is wrong, and of trouble.
@@ -123,7 +124,7 @@ fn estimated(flags: &Estimate) -> Result<()> {
         None => known(&flags.place)?,
     };
     for device in &devices {
-        let parts = estimate::estimate(&sizes, &clip, device)?;
+        let parts = speeds::estimate::estimate(&sizes, &clip, device)?;
         print(&estimate::text(flags.model, &clip, device, &parts))?;
     }
     Ok(())
@@ -171,13 +172,7 @@ fn tuned(flags: &Tune) -> Result<()> {
 
 /// Writes to standard output; whoever closed the pipe has read enough.
 fn print(text: &str) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Error::io("write", Path::new("standard output"))(error))
-        }
-        _ => Ok(()),
-    }
+    Ok(streams::write(&mut std::io::stdout().lock(), text.as_bytes())?)
 }
 
 /// Writes to standard error, which may be closed.

@@ -3,15 +3,16 @@
 use zoetrope::plan::Probe;
 use zoetrope::{Device, Precision};
 
-use crate::case::{Case, Conv3d, Op};
 use crate::clock::Moment;
-use crate::error::Result;
 use crate::exact::Expected;
-use crate::peak::Peak;
-use crate::results::{COUNTED, Clock, ErrorFigures, Measured, Row, Skipped, Storage, Timing, Types, Visit};
-use crate::stats::median;
 use crate::task::Task;
 use crate::tune;
+use speeds::case::{Case, Conv3d, Op};
+use speeds::error::Result;
+use speeds::peak::Peak;
+use speeds::results::{ErrorFigures, Measured, Row, Skipped, Storage, Types};
+use speeds::stats::median;
+use speeds::timing::{COUNTED, Clock, Timing, Visit};
 
 /// Samples of a visit.
 const SAMPLES: usize = 5;
@@ -113,7 +114,7 @@ impl Bench<'_> {
         let bytes = bytes(&case, storage, activations);
         let found = match self.measure(&case, storage, bytes) {
             // What does not fit is no failure of the run.
-            Err(crate::Error::Engine(error @ zoetrope::Error::OutOfMemory { .. })) => {
+            Err(speeds::Error::Engine(error @ zoetrope::Error::OutOfMemory { .. })) => {
                 Err(Skipped { why: error.to_string(), seconds: Some(self.guess(&case, bytes)) })
             }
             found => found?,

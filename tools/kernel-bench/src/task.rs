@@ -4,8 +4,8 @@ use zoetrope::ops::{self, Activation, Conv3dParams, Keep, KeyValue};
 use zoetrope::weights::Weight;
 use zoetrope::{DType, Device, Result, Tensor};
 
-use crate::case::{Attention, Case, Conv3d, Elementwise, ElementwiseKind, Linear, Norm, NormKind, ROPE_HEAD};
 use crate::random;
+use speeds::case::{Attention, Case, Conv3d, Elementwise, ElementwiseKind, Linear, Norm, NormKind, ROPE_HEAD};
 
 /// Added under the roots of norms, as Wan has it.
 pub const EPS: f32 = 1e-6;

@@ -4,7 +4,7 @@ mod common;
 
 use common::results;
 use kernel_bench::compare::{Verdict, compare};
-use kernel_bench::results::Results;
+use speeds::results::Results;
 
 const THRESHOLD: f64 = 0.05;
 

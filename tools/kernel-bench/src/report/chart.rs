@@ -6,12 +6,12 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::escaped;
-use crate::case::Op;
-use crate::error::{Error, Result};
-use crate::peak::Peak;
-use crate::results::{DeviceResults, Measured, Row};
 use crate::show;
-use crate::stats::median;
+use speeds::case::Op;
+use speeds::error::{Error, Result};
+use speeds::peak::Peak;
+use speeds::results::{DeviceResults, Measured, Row};
+use speeds::stats::median;
 
 /// Stand-ins for the page's colours, which [`drawn`] puts in their place.
 const INK: RGBColor = RGBColor(0, 0, 1);

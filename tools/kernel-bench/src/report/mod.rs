@@ -3,10 +3,10 @@
 mod chart;
 mod style;
 
-use crate::case::Op;
-use crate::error::Result;
-use crate::results::{DeviceResults, Results, Row};
 use crate::show;
+use speeds::case::Op;
+use speeds::error::Result;
+use speeds::results::{DeviceResults, Results, Row};
 
 /// A page of all devices of some files.
 ///

@@ -7,7 +7,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use zoetrope::models::Configs;
-use zoetrope::weights::Checkpoint;
 
 use crate::case::{Case, ElementwiseKind, NormKind};
 use crate::error::{Error, Result};
@@ -260,7 +259,7 @@ impl Encoder {
 
 /// The checkpoint in this program by its own configurations.
 fn bundled() -> Result<Sizes> {
-    let checkpoint = Checkpoint::from_memory(zoetrope_bundled::NAME, zoetrope_bundled::FILES.iter().copied())?;
+    let checkpoint = zoetrope_bundled::checkpoint()?;
     let clip = Clip { width: 128, height: 128, frames: 17, steps: 20, text: [10, 1] };
     Ok(Sizes::of(&Configs::read(&checkpoint)?, clip))
 }
@@ -289,8 +288,7 @@ mod tests {
 
     #[test]
     fn the_ops_are_those_of_the_engines_plan() {
-        let checkpoint = Checkpoint::from_memory(zoetrope_bundled::NAME, zoetrope_bundled::FILES.iter().copied());
-        let pipeline = Pipeline::from_checkpoint(checkpoint.unwrap()).unwrap();
+        let pipeline = Pipeline::from_checkpoint(zoetrope_bundled::checkpoint().unwrap()).unwrap();
         let sizes = Model::Bundled.sizes().unwrap();
         for (width, height, frames, steps, text) in
             [(128, 128, 17, 20, [10, 1]), (96, 64, 1, 1, [3, 2]), (256, 128, 9, 3, [40, 0])]
