@@ -23,6 +23,11 @@ pub struct FrameRate {
 }
 
 impl FrameRate {
+    /// A whole rate; 0 is refused by whoever takes a [`VideoInfo`](super::VideoInfo).
+    pub const fn whole(rate: u32) -> Self {
+        Self { numerator: rate, denominator: 1 }
+    }
+
     /// `numerator / denominator` frames per second.
     ///
     /// # Errors
@@ -61,10 +66,10 @@ impl FrameRate {
     }
 }
 
-/// A whole rate; 0 is refused by whoever takes a [`VideoInfo`](super::VideoInfo).
+/// [`FrameRate::whole`].
 impl From<u32> for FrameRate {
     fn from(rate: u32) -> Self {
-        Self { numerator: rate, denominator: 1 }
+        Self::whole(rate)
     }
 }
 

@@ -68,7 +68,7 @@ fn play(sink: &mut dyn FrameSink, info: VideoInfo, frames: &[Frame]) -> Result<(
     sink.finish()
 }
 
-const TINY: VideoInfo = VideoInfo { width: 2, height: 2, fps: 16.into(), frames: 1 };
+const TINY: VideoInfo = VideoInfo { width: 2, height: 2, fps: FrameRate::whole(16), frames: 1 };
 
 fn tiny(level: u8) -> Frame {
     Frame::new(2, 2, vec![level; 12]).unwrap()
@@ -117,6 +117,43 @@ fn odd_sizes_need_no_padding() {
     let mut expected = b"YUV4MPEG2 W3 H1 F24:1 Ip A1:1 C444 XCOLORRANGE=LIMITED\nFRAME\n".to_vec();
     expected.extend([235, 41, 126, 128, 240, 128, 128, 110, 128]);
     assert_eq!(y4m_bytes(VideoInfo { width: 3, height: 1, fps: 24.into(), frames: 1 }, &[frame]), expected);
+}
+
+#[test]
+fn rates_that_are_not_whole_are_exact() {
+    let film = VideoInfo { fps: FrameRate::new(24_000, 1001).unwrap(), ..TINY };
+    assert!(y4m_bytes(film, &[tiny(0)]).starts_with(b"YUV4MPEG2 W2 H2 F24000:1001 "));
+    #[cfg(feature = "png")]
+    {
+        let folder = Folder::new();
+        let path = folder.0.join("a.png");
+        play(&mut Apng::create(&path, false).unwrap(), film, &[tiny(0), tiny(1)]).unwrap();
+        let bytes = fs::read(path).unwrap();
+        let at = bytes.windows(4).position(|kind| kind == b"fcTL").unwrap() + 4;
+        // Sequence, width, height, two offsets, then the delay's numerator and denominator.
+        assert_eq!(bytes[at + 20..at + 24], [1001_u16.to_be_bytes(), 24_000_u16.to_be_bytes()].concat());
+    }
+}
+
+/// The hidden name is longer than the file's own, which may be as long as names can be; two long names that begin alike do
+/// not meet.
+#[test]
+fn names_may_be_as_long_as_the_system_takes() {
+    let folder = Folder::new();
+    for (length, fill) in [(255, "a"), (240, "a"), (255, "é")] {
+        let stem = |last: &str| format!("{}{last}.y4m", fill.repeat((length - 5) / fill.len()));
+        let [first, second] = ["1", "2"].map(|last| folder.0.join(stem(last)));
+        let mut sinks = [&first, &second].map(|path| Y4m::create(path, false).unwrap());
+        sinks.iter_mut().for_each(|sink| play(sink, TINY, &[tiny(1)]).unwrap());
+        assert!(first.is_file() && second.is_file());
+        // What a killed run left under a long name is found again.
+        drop(Y4m::create(&first, true).unwrap());
+    }
+    assert_eq!(folder.names().len(), 6, "{:?}", folder.names());
+    let long = folder.0.join(format!("{}.y4m", "a".repeat(252)));
+    let error = Y4m::create(&long, false).map(drop).unwrap_err().to_string();
+    assert!(error.contains("choose a shorter name"), "{error}");
+    assert_eq!(folder.names().len(), 6);
 }
 
 #[test]
