@@ -13,8 +13,8 @@ use std::time::Instant;
 use zoetrope::models::{Configs, umt5, wan, wan_vae};
 use zoetrope::ops::{self, Activation, Conv3dParams, KeyValue};
 use zoetrope::rng::randn;
-use zoetrope::weights::{Checkpoint, Mapping, Weight};
-use zoetrope::{DType, Device, DeviceOptions, Tensor};
+use zoetrope::weights::{Checkpoint, Mapping, Storage, Weight};
+use zoetrope::{Device, DeviceOptions, Tensor};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 /// Runs a task once and drops what comes of it.
@@ -105,5 +105,5 @@ fn tensor(device: &Device, shape: &[usize]) -> zoetrope::Result<Tensor> {
 fn weight(shape: &[usize]) -> zoetrope::Result<Weight> {
     let values = randn(7, shape.iter().product());
     let bytes: Vec<u8> = values.iter().flat_map(|&x| half::bf16::from_f32(0.02 * x).to_le_bytes()).collect();
-    Weight::from_bytes("weight", DType::BF16, shape, bytes)
+    Weight::from_bytes("weight", Storage::BF16, shape, bytes)
 }

@@ -1,9 +1,33 @@
 //! Activations on their own; as the last step of a linear layer they are part of it.
 
+use crate::Exec;
 use crate::elementwise::{Op, map};
 use crate::math;
 use crate::simd::Simd;
-use crate::{Activation, Exec};
+
+/// What is applied to each number of a product, after the bias.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    #[default]
+    None,
+    /// `x / (1 + e^-x)`.
+    Silu,
+    /// GELU in its tanh form.
+    GeluTanh,
+}
+
+impl Activation {
+    /// Applies it to sixteen numbers.
+    #[inline(always)]
+    pub(crate) fn apply<S: Simd>(self, s: S, x: S::V) -> S::V {
+        match self {
+            Self::None => x,
+            Self::Silu => math::silu(s, x),
+            Self::GeluTanh => math::gelu_tanh(s, x),
+        }
+    }
+}
 
 /// Applies `act` to each number of `x`.
 pub fn activate(exec: Exec, x: &mut [f32], act: Activation) {

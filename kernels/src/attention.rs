@@ -323,8 +323,8 @@ fn exp_of_all<S: Simd>(s: S, numbers: &mut [f32; MR]) {
     numbers.copy_from_slice(&s.to_array(exp_of_less(s, s.load(&lanes)))[..MR]);
 }
 
-/// Turns one query's scores into exponentials of their distance to the greatest, and adds those to its sum, which shrinks
-/// by a factor before.
+/// Replaces one query's scores by exponentials of their distance to the greatest, and adds those to its sum, which is
+/// multiplied by `shrink` before.
 #[inline(always)]
 fn weigh<S: Simd>(
     s: S,

@@ -38,6 +38,7 @@ mod embedding;
 mod exec;
 mod gemm;
 mod layout;
+mod level;
 mod math;
 mod norm;
 mod probe;
@@ -49,15 +50,23 @@ mod tasks;
 #[cfg(test)]
 mod testing;
 
-pub use activation::activate;
+pub use activation::{Activation, activate};
 pub use attention::{Attention, AttentionBias, attention};
 pub use conv3d::{Conv3d, Onto, conv3d, conv3d_winograd};
 pub use elementwise::{add, affine, clamp, gated_add, modulate, mul};
 pub use embedding::embedding;
-pub use exec::{Exec, Level, LevelError};
-pub use gemm::{Activation, linear, linear_add, linear_scratch};
+pub use exec::Exec;
+pub use gemm::{linear, linear_add, linear_scratch};
 pub use layout::{channels_first, channels_last, copy, interleave_frames, patchify, unpatchify, upsample_nearest};
+pub use level::{Level, LevelError};
 pub use norm::{channel_norm, layer_norm, rms_norm};
 pub use probe::probe;
 pub use rope::rope;
 pub use stored::Stored;
+
+/// The hash of this crate's sources, 16 hexadecimal digits: FNV-1a with 64 bits over the names and texts of `src/**/*.rs`,
+/// in the order of their names, without carriage returns.
+///
+/// Two builds with the same hash have the same kernels. It tells builds apart whose version is the same; it is no
+/// protection against forgery.
+pub const SOURCE_HASH: &str = env!("ZOETROPE_KERNELS_SOURCE_HASH");

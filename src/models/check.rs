@@ -32,7 +32,7 @@ impl Check<'_> {
         self.fail(key, format!("expected {} to {}, found {value}", bounds.start(), bounds.end()))
     }
 
-    /// A product of two checked sizes, itself held against [`WIDTH`].
+    /// A product of two checked sizes, which must be within [`WIDTH`] too.
     pub(super) fn width(&self, key: &str, a: usize, b: usize) -> Result<()> {
         match a.checked_mul(b) {
             Some(product) if WIDTH.contains(&product) => Ok(()),

@@ -38,11 +38,13 @@ impl Configs {
             let why = format!("is {}, the text encoder's d_model is {}", transformer.text_dim, text_encoder.d_model);
             return check.fail("text_dim", why);
         }
-        for (key, channels) in [("in_channels", transformer.in_channels), ("out_channels", transformer.out_channels())]
-        {
-            if channels != vae.z_dim {
-                return check.fail(key, format!("is {channels}, the autoencoder's z_dim is {}", vae.z_dim));
-            }
+        // The autoencoder decides how many channels a latent has: a transformer may read more beside them.
+        let fits = |channels: usize| format!("is {channels}, the autoencoder's z_dim is {}", vae.z_dim);
+        if transformer.out_channels() != vae.z_dim {
+            return check.fail("out_channels", fits(transformer.out_channels()));
+        }
+        if transformer.in_channels < vae.z_dim {
+            return check.fail("in_channels", fits(transformer.in_channels));
         }
         let file = checkpoint.config_path("vae");
         if vae.out_channels != 3 {

@@ -253,7 +253,7 @@ impl Run<'_> {
             Some(units) => with_units(units, cut(vulkan, Class::conv3d_units(n), run, pixels, n)),
             None => cut(vulkan, Class::conv3d(pixels, n), run, pixels, n),
         };
-        let run = run.constant(5, kept.dtype.constant()).constant(6, aligned.into());
+        let run = run.constant(5, kept.storage.shader_constant()).constant(6, aligned.into());
         let run = run.constant(7, bias.is_some().into()).constant(8, packed.into());
         let run = run.constant(9, (onto == Onto::Output).into());
         let run = run.constant(10, halves[0].into()).constant(11, halves[1].into());

@@ -138,7 +138,7 @@ fn run(
         } else {
             cut(vulkan, Class::linear(rows.len(), columns.len()), run, rows.len(), columns.len())
         };
-        let run = run.constant(5, kept.dtype.constant()).constant(6, aligned.into());
+        let run = run.constant(5, kept.storage.shader_constant()).constant(6, aligned.into());
         let run = run.constant(7, bias.is_some().into()).constant(8, activation_constant(activation));
         let run = run.constant(9, residual.is_some().into()).constant(10, gate.is_some().into());
         let run = run.constant(11, halves[0].into()).constant(12, halves[1].into());

@@ -3,9 +3,8 @@
 use super::{Activation, Conv3dParams, Keep, KeyValue, attention, conv3d, linear};
 use crate::device::{Device, DeviceOptions};
 use crate::error::Result;
-use crate::tensor::DType;
 use crate::tensor::Tensor;
-use crate::weights::Weight;
+use crate::weights::{Storage, Weight};
 
 /// Whether a layer, attention and a convolution come out as on the processor.
 ///
@@ -30,7 +29,7 @@ fn all_three(device: &Device) -> Result<[Vec<f32>; 3]> {
     let weight = |shape: &[usize], step: usize| {
         let bytes = pattern(shape.iter().product(), step, 1.0).into_iter();
         let bytes: Vec<u8> = bytes.flat_map(|value| half::f16::from_f32(value).to_le_bytes()).collect();
-        Weight::from_bytes("trial", DType::F16, shape, bytes)
+        Weight::from_bytes("trial", Storage::F16, shape, bytes)
     };
     // More rows than are few, and parts of tiles at every end.
     let layer = linear(&operand(&[1100, 72], 7, 1.0)?, &weight(&[150, 72], 5)?, None, Activation::None)?;

@@ -50,7 +50,7 @@ impl Components {
         let Configs { text_encoder, transformer, vae } = Configs::read(checkpoint)?;
         let file = checkpoint.config_path("scheduler");
         let scheduler = SchedulerConfig::of_class(checkpoint.object(&file)?, &file, checkpoint.class("scheduler"))?;
-        let mut warnings = Vec::new();
+        let mut warnings = checkpoint.warnings().to_vec();
         let mut weights = |name, table: &NameTable| {
             let (weights, extra) = checkpoint.component(name, table)?;
             warnings.extend(extra);

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use crate::device::{Device, Work};
 use crate::error::Result;
 use crate::ops::{self, Activation, Conv3dParams, KeyValue};
-use crate::tensor::{DType, Tensor};
-use crate::weights::Weight;
+use crate::tensor::Tensor;
+use crate::weights::{Storage, Weight};
 
 /// What a machine does in a second, by the kind of its [`Work`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,7 +36,7 @@ impl Probe {
         let tensor = |shape: &[usize]| Tensor::from_slice(device, shape, &values(shape).collect::<Vec<_>>());
         let weight = |shape: &[usize]| {
             let upper_half = |value: f32| ((value.to_bits() >> 16) as u16).to_le_bytes();
-            Weight::from_bytes("probe", DType::BF16, shape, values(shape).flat_map(upper_half).collect::<Vec<_>>())
+            Weight::from_bytes("probe", Storage::BF16, shape, values(shape).flat_map(upper_half).collect::<Vec<_>>())
         };
         let rate = |amount: fn(Work) -> u64, op: &dyn Fn() -> Result<Tensor>| {
             // Once for the pages and caches.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::Sampler;
 use super::schedule::MAX_SHIFT;
 use crate::error::{Error, Result};
-use crate::weights::json;
+use crate::weights::{json, shown};
 
 /// The key of the class.
 const CLASS: &str = "_class_name";
@@ -28,7 +28,7 @@ pub struct SchedulerConfig {
     shift: f64,
 }
 
-/// One key: what the class takes when it is absent, and the one value that this engine implements.
+/// One key: its default in the class, and the one value that this engine implements.
 type Rule = (&'static str, Value, Value);
 
 impl SchedulerClass {
@@ -98,7 +98,7 @@ const IDLE: &[&str] = &[
 
 impl SchedulerConfig {
     /// Reads a checkpoint folder's `scheduler/scheduler_config.json`; `class` is what its `model_index.json` names, which
-    /// is the one that diffusers takes.
+    /// is the one that diffusers uses.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is no regular file, too long or not JSON,
@@ -122,8 +122,8 @@ impl SchedulerConfig {
 
     /// Reads the text of a scheduler configuration; `file` is for messages.
     ///
-    /// Absent keys take their class's defaults in diffusers 0.42.1. Keys that start with `_` and keys that change nothing
-    /// for flow matching are ignored.
+    /// Absent keys have their class's defaults in diffusers 0.42.1. Keys that start with `_`, keys that change nothing for
+    /// flow matching and keys that are not known are ignored, the last as far as they are switched off.
     ///
     /// # Errors
     /// [`Error::Config`] if the class, a key or a value is not one that this engine implements.
@@ -158,9 +158,14 @@ impl SchedulerConfig {
                 || known.iter().any(|class| class.shift_key() == key)
                 || rules.iter().chain(&foreign).any(|(name, ..)| *name == key)
         };
-        if let Some(key) = keys.keys().find(|key| !is_known(key)) {
-            let why = format!("{} has no option of this name that is implemented here", class.name());
-            return Err(Error::config(file, key, why));
+        // diffusers adds options with each release, and writes them out switched off.
+        if let Some((key, value)) = keys.iter().find(|(key, value)| !is_known(key) && !is_off(value)) {
+            let why = format!(
+                "{} has no option of this name that is implemented here; remove it if it changes nothing, found {}",
+                class.name(),
+                json::short(value)
+            );
+            return Err(Error::config(file, &shown(key), why));
         }
 
         let key = class.shift_key();
@@ -193,8 +198,22 @@ impl SchedulerConfig {
     }
 }
 
-/// Whether two values are equal, numbers by value: 1000 is 1000.0.
+/// Whether a value switches an option off: null, false, an empty list, object or text.
+fn is_off(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::String(text) => text.is_empty(),
+        Value::Bool(true) | Value::Number(_) => false,
+    }
+}
+
+/// Whether two values are equal: numbers by value (1000 is 1000.0), and all that switch an option off.
 fn same(a: &Value, b: &Value) -> bool {
+    if is_off(a) && is_off(b) {
+        return true;
+    }
     match (a.as_f64(), b.as_f64()) {
         (Some(a), Some(b)) => a == b,
         _ => a == b,

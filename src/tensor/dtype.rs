@@ -1,33 +1,23 @@
-//! Storage types of checkpoints, and of tensors on GPUs.
+//! Types of a tensor's values.
 
 use std::fmt;
 
-/// How a checkpoint stores a tensor's elements; on a GPU a tensor is F32 or F16.
+/// The type of a tensor's values: F32, or F16 on a GPU at half precision. How files store weights is
+/// [`Storage`](crate::weights::Storage).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
     /// IEEE 754 single precision.
     F32,
     /// IEEE 754 half precision.
     F16,
-    /// The upper half of a single-precision number.
-    BF16,
 }
 
 impl DType {
-    /// Bytes of one element.
+    /// Bytes of one value.
     pub fn size(self) -> usize {
         match self {
             Self::F32 => 4,
-            Self::F16 | Self::BF16 => 2,
-        }
-    }
-
-    /// What the shaders call it.
-    pub(crate) fn constant(self) -> u32 {
-        match self {
-            Self::F32 => 0,
-            Self::F16 => 1,
-            Self::BF16 => 2,
+            Self::F16 => 2,
         }
     }
 }
@@ -37,7 +27,6 @@ impl fmt::Display for DType {
         f.write_str(match self {
             Self::F32 => "F32",
             Self::F16 => "F16",
-            Self::BF16 => "BF16",
         })
     }
 }

@@ -232,7 +232,7 @@ impl Tensor {
                 let values = vulkan.download(block, words.start, words.len())?;
                 Ok(Cow::Owned(match self.dtype {
                     DType::F16 => bytemuck::cast_slice::<f32, f16>(&values).iter().map(|half| half.to_f32()).collect(),
-                    _ => values,
+                    DType::F32 => values,
                 }))
             }
             _ => Ok(Cow::Borrowed(self.data())),

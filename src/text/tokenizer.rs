@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use tokenizers::{ModelWrapper, NormalizedString, Normalizer};
 
 use crate::error::{Error, Result};
-use crate::models::wan::MAX_TEXT_TOKENS;
-use crate::weights::read_regular;
+use crate::weights::{mistaken_for_json, read_regular};
 
 /// The largest tokenizer.json that is read, in bytes; UMT5's has 17 MB.
 pub(crate) const LARGEST_FILE: u64 = 256 << 20;
@@ -34,7 +33,7 @@ pub struct Tokens {
 }
 
 impl Tokenizer {
-    /// Reads a tokenizer.json; its sections on truncation and padding are passed over.
+    /// Reads a tokenizer.json; its sections on truncation and padding are ignored.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is no regular file or too long,
@@ -50,6 +49,9 @@ impl Tokenizer {
     /// [`Error::Tokenizer`] as [`from_file`](Self::from_file).
     pub fn from_bytes(bytes: &[u8], file: &Path) -> Result<Self> {
         let bad = |why: String| Error::Tokenizer { file: file.to_owned(), why: format!("{why}; {REMEDY}") };
+        if let Some(why) = mistaken_for_json(bytes) {
+            return Err(Error::Tokenizer { file: file.to_owned(), why });
+        }
         check::check(bytes).map_err(bad)?;
         let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(bytes)).map_err(bad)?;
         if !matches!(inner.get_model(), ModelWrapper::Unigram(_)) {
@@ -62,16 +64,16 @@ impl Tokenizer {
         inner.with_truncation(None).map_err(|e| bad(e.to_string()))?;
         let tokenizer = Self { inner, file: file.to_owned() };
         // An ordinary word goes through every stage once, so that what is broken shows now.
-        tokenizer.encode("word", MAX_TEXT_TOKENS)?;
-        if tokenizer.encode("", MAX_TEXT_TOKENS)?.ids.is_empty() {
+        tokenizer.encode("word", usize::MAX)?;
+        if tokenizer.encode("", usize::MAX)?.ids.is_empty() {
             return Err(bad("it ends a prompt with no end token (</s>)".to_owned()));
         }
         Ok(tokenizer)
     }
 
-    /// Turns a prompt into at most `limit` ids ([`MAX_TEXT_TOKENS`] for Wan), the end token kept.
+    /// The ids of a prompt, at most `limit` of them (512 for Wan), the end token kept.
     ///
-    /// The text is taken as it is: [`clean`](super::clean()) it first. A `limit` below the number of tokens that the file adds
+    /// The text is used as it is: [`clean`](super::clean()) it first. A `limit` below the number of tokens that the file adds
     /// to every prompt counts as that number.
     ///
     /// # Errors

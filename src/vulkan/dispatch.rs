@@ -2,8 +2,8 @@ use std::ops::Range;
 
 use super::Shader;
 use crate::tensor::Tensor;
-use crate::tensor::dtype::DType;
-use crate::weights::Weight;
+use crate::weights::storage::Storage;
+use crate::weights::weight::Weight;
 
 /// What a binding of a shader reads.
 #[derive(Clone)]
@@ -20,7 +20,7 @@ pub(crate) enum Bound<'a> {
 /// How a weight lies on a GPU: as it is stored, or as matrix units read it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kept {
-    pub dtype: DType,
+    pub storage: Storage,
     /// Whether shaders for matrix units take it: of F16, and the taps of a kernel outside its channels.
     pub for_units: bool,
 }

@@ -10,8 +10,8 @@ use super::memory::{Block, Memory};
 use super::run::{Part, Told};
 use super::{HALVES, Kept};
 use crate::error::{Error, Result};
-use crate::tensor::dtype::DType;
-use crate::weights::Weight;
+use crate::weights::storage::Storage;
+use crate::weights::weight::Weight;
 
 /// The share of the budget that is freed at a time, and that the copies used last are worth: what the device works with
 /// now and next.
@@ -28,7 +28,7 @@ pub(crate) type Slot = Mutex<Option<Arc<WeightCopy>>>;
 /// A weight's bytes on a GPU, as they are stored or as matrix units read them; freed with the last clone of the weight, or for want of memory.
 pub(crate) struct WeightCopy {
     pub(super) block: Block,
-    pub(super) dtype: DType,
+    pub(super) storage: Storage,
     bytes: u64,
     /// When it was last used, counted in uses.
     used: AtomicU64,
@@ -68,16 +68,16 @@ impl Vulkan {
             return Ok(copy.clone());
         }
         let kept = self.kept(weight);
-        let bytes = Memory::round((weight.shape().numel() * kept.dtype.size()) as u64);
+        let bytes = Memory::round(kept.storage.bytes_of(weight.shape().numel()) as u64);
         let block = self.with_room(bytes, || {
             self.0.pool.reserve(bytes)?;
             self.block(bytes).inspect_err(|_| self.0.pool.unreserve(bytes))
         })?;
         // From here on it is given back on drop.
         let (used, submission) = (used.into(), AtomicU64::new(0));
-        let copy = Arc::new(WeightCopy { block, dtype: kept.dtype, bytes, used, submission, vulkan: self.clone() });
+        let copy = Arc::new(WeightCopy { block, storage: kept.storage, bytes, used, submission, vulkan: self.clone() });
         let (_, taps) = channels_and_taps(weight);
-        if kept.for_units && (taps > 1 || weight.dtype() != kept.dtype) {
+        if kept.for_units && (taps > 1 || weight.storage() != kept.storage) {
             self.upload_halves(&copy.block, weight)?;
         } else {
             self.upload_bytes(&copy.block, 0, weight.bytes())?;
@@ -94,44 +94,51 @@ impl Vulkan {
         let (channels, _) = channels_and_taps(weight);
         let fits = || channels > 0 && channels.is_multiple_of(8) && weight.fits_f16();
         if self.units().is_some() && fits() {
-            Kept { dtype: DType::F16, for_units: true }
+            Kept { storage: Storage::F16, for_units: true }
         } else {
-            Kept { dtype: weight.dtype(), for_units: false }
+            Kept { storage: weight.storage(), for_units: false }
         }
     }
 
     /// Brings a weight over and has the device make halves of it, some of its rows at a time: in place where they are as long.
     fn upload_halves(&self, to: &Block, weight: &Weight) -> Result<()> {
         let (channels, taps) = channels_and_taps(weight);
-        let (row, size) = (channels * taps, weight.dtype().size());
-        let rows = (ROOM / (row * size)).max(1);
-        if taps == 1 && size == 2 {
+        let (row, storage) = (channels * taps, weight.storage());
+        let row_bytes = storage.bytes_of(row);
+        let rows = (ROOM / row_bytes).max(1);
+        if taps == 1 && row_bytes == Storage::F16.bytes_of(row) {
             self.upload_bytes(to, 0, weight.bytes())?;
             return (0..weight.shape().numel()).step_by(rows * row).try_for_each(|first| {
                 let count = (rows * row).min(weight.shape().numel() - first);
-                self.make_halves(weight.dtype(), (to, first), (to, first), [count, taps, channels])
+                self.make_halves(storage, (to, first), (to, first), [count, taps, channels])
             });
         }
-        let room = self.take((rows * row * size).min(weight.bytes().len()).div_ceil(NUMBER))?;
-        let made = weight.bytes().chunks(rows * row * size).enumerate().try_for_each(|(i, bytes)| {
+        let room = self.take((rows * row_bytes).min(weight.bytes().len()).div_ceil(NUMBER))?;
+        let made = weight.bytes().chunks(rows * row_bytes).enumerate().try_for_each(|(i, bytes)| {
             self.upload_bytes(&room, 0, bytes)?;
-            self.make_halves(weight.dtype(), (&room, 0), (to, i * rows * row), [bytes.len() / size, taps, channels])
+            self.make_halves(storage, (&room, 0), (to, i * rows * row), [storage.view(bytes).len(), taps, channels])
         });
         self.give(room);
         made
     }
 
     /// Has the shader run on elements of these buffers from some on; `sizes` are their number, taps and channels.
-    fn make_halves(&self, dtype: DType, from: (&Block, usize), to: (&Block, usize), sizes: [usize; 3]) -> Result<()> {
+    fn make_halves(
+        &self,
+        storage: Storage,
+        from: (&Block, usize),
+        to: (&Block, usize),
+        sizes: [usize; 3],
+    ) -> Result<()> {
         let [count, ..] = sizes;
         let told = Told {
-            constants: &[(0, LOCAL as u32), (5, dtype.constant())],
+            constants: &[(0, LOCAL as u32), (5, storage.shader_constant())],
             sizes: &sizes.map(|size| size as u32),
             scalars: &[],
             groups: count.div_ceil(8 * LOCAL),
-            cost: (count * (dtype.size() + 2)) as u64,
+            cost: (storage.bytes_of(count) + Storage::F16.bytes_of(count)) as u64,
         };
-        let parts = [Part::of(to, count, DType::F16), Part::of(from, count, dtype)];
+        let parts = [Part::of(to, count, Storage::F16), Part::of(from, count, storage)];
         self.record(&HALVES, &told, &parts, &[])
     }
 

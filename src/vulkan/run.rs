@@ -17,7 +17,8 @@ use crate::device::work::Work;
 use crate::error::{DeviceFault, Error, Result};
 use crate::tensor::Tensor;
 use crate::tensor::dtype::DType;
-use crate::weights::Weight;
+use crate::weights::storage::Storage;
+use crate::weights::weight::Weight;
 
 /// The most workgroups along one axis that every device takes.
 const GROUPS: usize = 65535;
@@ -27,16 +28,15 @@ pub(super) struct Part<'a> {
     pub block: &'a Block,
     /// Bytes of the buffer.
     pub bytes: Range<u64>,
-    /// Bytes of one element, in which the shader counts.
+    /// Bytes of one element, in which the shader counts: a number, or a block of a weight.
     pub element: u64,
 }
 
 impl<'a> Part<'a> {
     /// So many elements of a buffer from one on, in whole words.
-    pub fn of((block, first): (&'a Block, usize), count: usize, dtype: DType) -> Self {
-        let element = dtype.size() as u64;
-        let end = ((first + count) as u64 * element).next_multiple_of(4);
-        Self { block, bytes: first as u64 * element..end, element }
+    pub fn of((block, first): (&'a Block, usize), count: usize, storage: Storage) -> Self {
+        let [start, end] = [first, first + count].map(|values| storage.bytes_of(values) as u64);
+        Self { block, bytes: start..end.next_multiple_of(4), element: storage.block_bytes() as u64 }
     }
 }
 
@@ -61,7 +61,7 @@ impl Vulkan {
     /// Rows of a weight of so many in parts that a shader can see at one time, even ones but for the last.
     pub(crate) fn parts_of_weight(&self, weight: &Weight, rows: usize) -> Vec<Range<usize>> {
         let Limits { alignment, range, .. } = self.0.limits;
-        let row = (weight.shape().numel() * self.kept(weight).dtype.size() / rows.max(1)).max(1) as u64;
+        let row = (self.kept(weight).storage.bytes_of(weight.shape().numel()) / rows.max(1)).max(1) as u64;
         let most = ((range - alignment) / row / 2 * 2).max(2) as usize;
         (0..rows).step_by(most).map(|first| first..rows.min(first + most)).collect()
     }
@@ -91,7 +91,9 @@ impl Vulkan {
         for (input, copy) in inputs.iter().zip(&copies) {
             parts.push(match (input, copy) {
                 (Bound::Tensor(tensor, range), _) => self.part(shader, tensor, range.clone())?,
-                (Bound::Weight(_, range), Some(copy)) => Part::of((&copy.block, range.start), range.len(), copy.dtype),
+                (Bound::Weight(_, range), Some(copy)) => {
+                    Part::of((&copy.block, range.start), range.len(), copy.storage)
+                }
                 // Any buffer will do.
                 _ => Part { block: out.block, bytes: out.bytes.clone(), element: out.element },
             });

@@ -7,19 +7,23 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::mapped::read_regular;
-use super::shown;
+use super::file::data::read_regular;
+use super::format::sniff::mistaken_for_json;
+use super::text::shown;
 use crate::error::{Error, Result};
 
 /// Configurations are a few kilobytes.
-pub(super) const MAX_CONFIG: u64 = 1 << 20;
+pub(crate) const MAX_CONFIG: u64 = 1 << 20;
 /// An index has a line of some hundred bytes for each tensor.
-pub(super) const MAX_INDEX: u64 = 10 << 20;
+pub(crate) const MAX_INDEX: u64 = 10 << 20;
 
 /// A file's bytes as text.
 fn text<'a>(bytes: &'a [u8], path: &Path) -> Result<&'a str> {
     if bytes.is_empty() {
         return Err(Error::file(path, "is empty"));
+    }
+    if let Some(why) = mistaken_for_json(bytes) {
+        return Err(Error::file(path, why));
     }
     str::from_utf8(bytes).map_err(|e| Error::file(path, format!("is not UTF-8: {e}")))
 }
@@ -34,7 +38,7 @@ pub(crate) fn read_object(path: &Path) -> Result<Map<String, Value>> {
 }
 
 /// An object from the bytes of a configuration file.
-pub(super) fn object(bytes: &[u8], path: &Path) -> Result<Map<String, Value>> {
+pub(crate) fn object(bytes: &[u8], path: &Path) -> Result<Map<String, Value>> {
     match serde_json::from_str(text(bytes, path)?).map_err(not_json(path))? {
         Value::Object(object) => Ok(object),
         _ => Err(Error::file(path, "is not a JSON object")),
@@ -47,7 +51,7 @@ pub(crate) fn read_config<T: DeserializeOwned>(path: &Path) -> Result<T> {
 }
 
 /// A configuration. Its type must have a default for every key: that is how the key at fault is found.
-pub(super) fn config<T: DeserializeOwned>(object: Map<String, Value>, path: &Path) -> Result<T> {
+pub(crate) fn config<T: DeserializeOwned>(object: Map<String, Value>, path: &Path) -> Result<T> {
     T::deserialize(&Value::Object(object.clone())).map_err(|whole| {
         for (key, value) in object {
             let alone = Value::Object(Map::from_iter([(key.clone(), value.clone())]));
@@ -64,7 +68,7 @@ pub(super) fn config<T: DeserializeOwned>(object: Map<String, Value>, path: &Pat
 }
 
 /// An index of shards.
-pub(super) fn index<T: DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<T> {
+pub(crate) fn index<T: DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<T> {
     serde_json::from_str(text(bytes, path)?).map_err(not_json(path))
 }
 
@@ -74,7 +78,7 @@ pub(crate) fn short(value: &Value) -> String {
 }
 
 /// An object from strings to strings in its order, with names that come twice kept for the caller to see.
-pub(super) struct Pairs(pub(super) Vec<(String, String)>);
+pub(crate) struct Pairs(pub(crate) Vec<(String, String)>);
 
 impl<'de> Deserialize<'de> for Pairs {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {

@@ -1,17 +1,17 @@
 use super::*;
-use crate::tensor::DType;
+use crate::tensor::shape::Shape;
 
-fn weight(dtype: DType, dims: &[usize], bytes: &[u8]) -> Weight {
-    Weight::from_bytes("w", dtype, dims, bytes.to_vec()).unwrap()
+fn weight(storage: Storage, dims: &[usize], bytes: &[u8]) -> Weight {
+    Weight::from_bytes("w", storage, dims, bytes.to_vec()).unwrap()
 }
 
 #[test]
-fn widens_every_dtype() {
+fn widens_every_storage_type() {
     let f32s = [1.5f32, -0.0, f32::MIN_POSITIVE];
     let bytes: Vec<u8> = f32s.iter().flat_map(|v| v.to_le_bytes()).collect();
-    assert_eq!(weight(DType::F32, &[3], &bytes).to_vec(), f32s);
-    assert_eq!(weight(DType::F16, &[2], &[0x00, 0x3e, 0x01, 0x00]).to_vec(), [1.5, 2f32.powi(-24)]);
-    assert_eq!(weight(DType::BF16, &[2], &[0xc0, 0x3f, 0x80, 0xc0]).to_vec(), [1.5, -4.0]);
+    assert_eq!(weight(Storage::F32, &[3], &bytes).to_vec(), f32s);
+    assert_eq!(weight(Storage::F16, &[2], &[0x00, 0x3e, 0x01, 0x00]).to_vec(), [1.5, 2f32.powi(-24)]);
+    assert_eq!(weight(Storage::BF16, &[2], &[0xc0, 0x3f, 0x80, 0xc0]).to_vec(), [1.5, -4.0]);
 }
 
 #[test]
@@ -27,9 +27,9 @@ fn rows_and_reshaping_share_the_bytes() {
 
 #[test]
 fn bytes_that_do_not_fit_their_shape_are_refused() {
-    let error = Weight::from_bytes("w", DType::F32, [2, 2], vec![0; 15]).unwrap_err().to_string();
+    let error = Weight::from_bytes("w", Storage::F32, [2, 2], vec![0; 15]).unwrap_err().to_string();
     assert!(error.contains("F32 [2, 2] takes 16 bytes, 15 were given"), "{error}");
-    Weight::from_bytes("w", DType::F32, [usize::MAX, 2], Vec::new()).unwrap_err();
+    Weight::from_bytes("w", Storage::F32, [usize::MAX, 2], Vec::new()).unwrap_err();
 }
 
 #[test]
@@ -68,13 +68,6 @@ fn a_table_passes_over_what_it_ignores_and_warns_of_the_rest_once() {
     let (_, warnings) = weights.checked(&table).unwrap();
     let [warning] = &warnings[..] else { panic!("{warnings:?}") };
     assert_eq!(warning.to_string(), r"<memory>: 7 tensors not used: x0\n, x1\n, x2\n, x3\n, x4\n, …");
-}
-
-#[test]
-fn names_from_files_are_shown_without_control_characters_and_cut() {
-    assert_eq!(shown("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
-    assert_eq!(shown("中文 é"), "中文 é");
-    assert_eq!(shown(&"x".repeat(500)).chars().count(), 121);
 }
 
 /// Weights are read by the threads of a pool.

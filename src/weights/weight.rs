@@ -7,20 +7,20 @@ use std::sync::{Arc, OnceLock};
 
 use zoetrope_kernels::Stored;
 
-use super::bytes::Bytes;
+use super::file::bytes::Bytes;
+use super::storage::Storage;
 use crate::error::{Error, Result};
-use crate::tensor::DType;
-use crate::tensor::Shape;
+use crate::tensor::shape::Shape;
 use crate::vulkan::Slot;
 
-/// An immutable tensor of a checkpoint, in the bytes and the dtype in which it is stored.
+/// An immutable tensor of a checkpoint, in the bytes and the [`Storage`] in which its file holds it.
 ///
 /// Cheap to clone. The bytes are little-endian, row-major and may start at any address: what reads them must not
-/// assume that they are aligned for their dtype.
+/// assume that they are aligned.
 #[derive(Clone)]
 pub struct Weight {
     origin: Arc<Origin>,
-    dtype: DType,
+    storage: Storage,
     shape: Shape,
     bytes: Bytes,
     /// Its copy on a GPU, once an op there has used it; shared by all clones.
@@ -36,12 +36,12 @@ struct Origin {
 }
 
 impl Weight {
-    /// A tensor whose bytes have been checked to be `shape` of `dtype`, or are left out.
-    pub(super) fn new(name: String, file: Arc<Path>, dtype: DType, shape: Shape, bytes: Bytes) -> Self {
-        debug_assert!([0, shape.numel() * dtype.size()].contains(&bytes.as_slice().len()));
+    /// A tensor whose bytes have been checked to be `shape` in `storage`, or are left out.
+    pub(super) fn new(name: String, file: Arc<Path>, storage: Storage, shape: Shape, bytes: Bytes) -> Self {
+        debug_assert!(bytes.len() == 0 || storage.bytes_for(shape) == Some(bytes.len()));
         Self {
             origin: Arc::new(Origin { name, file }),
-            dtype,
+            storage,
             shape,
             bytes,
             slot: Arc::default(),
@@ -49,24 +49,24 @@ impl Weight {
         }
     }
 
-    /// A tensor of our own from stored bytes: little-endian elements of `dtype`, row-major.
+    /// A tensor of our own from stored bytes: numbers in `storage`, row-major.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] when `bytes` is not of the length that `dtype` and `shape` ask for.
+    /// [`Error::Checkpoint`] when `bytes` is not of the length that `storage` and `shape` ask for.
     pub fn from_bytes(
         name: impl Into<String>,
-        dtype: DType,
+        storage: Storage,
         shape: impl Into<Shape>,
         bytes: impl Into<Bytes>,
     ) -> Result<Self> {
         let (name, shape, bytes) = (name.into(), shape.into(), bytes.into());
-        let takes = shape.checked_numel().and_then(|numel| numel.checked_mul(dtype.size()));
+        let takes = storage.bytes_for(shape);
         if takes != Some(bytes.len()) {
-            let takes = takes.map_or_else(|| "more bytes than there are addresses".into(), |n| format!("{n} bytes"));
-            let why = format!("{dtype} {shape} takes {takes}, {} were given", bytes.len());
+            let takes = takes.map_or_else(|| "no number of bytes".into(), |n| format!("{n} bytes"));
+            let why = format!("{storage} {shape} takes {takes}, {} were given", bytes.len());
             return Err(Error::tensor(Path::new(MEMORY), &name, why));
         }
-        Ok(Self::new(name, Path::new(MEMORY).into(), dtype, shape, bytes))
+        Ok(Self::new(name, Path::new(MEMORY).into(), storage, shape, bytes))
     }
 
     /// A tensor of our own in single precision.
@@ -77,7 +77,7 @@ impl Weight {
         let shape = shape.into();
         assert_eq!(values.len(), shape.numel(), "a weight of shape {shape}");
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self::new(name.into(), Path::new(MEMORY).into(), DType::F32, shape, bytes.into())
+        Self::new(name.into(), Path::new(MEMORY).into(), Storage::F32, shape, bytes.into())
     }
 
     /// The axis lengths.
@@ -89,9 +89,9 @@ impl Weight {
         self.shape.dims()
     }
 
-    /// The storage type.
-    pub fn dtype(&self) -> DType {
-        self.dtype
+    /// How its numbers are stored.
+    pub fn storage(&self) -> Storage {
+        self.storage
     }
 
     /// The full name in its checkpoint.
@@ -104,7 +104,7 @@ impl Weight {
         &self.origin.file
     }
 
-    /// The stored bytes: little-endian elements of [`Self::dtype`], row-major, at any alignment.
+    /// The stored bytes: numbers in [`Self::storage`], little-endian, row-major, at any alignment.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.as_slice()
     }
@@ -142,36 +142,19 @@ impl Weight {
     /// Whether F16 holds all its numbers, though it may round them; reads them when it is first asked.
     #[cfg_attr(not(feature = "vulkan"), expect(dead_code, reason = "nobody asks"))]
     pub(crate) fn fits_f16(&self) -> bool {
-        // What is less than this is not rounded up to infinity.
-        const END: f32 = 65520.0;
-        // As bits, numbers without a sign are in their order.
-        let fits = || match self.dtype {
-            DType::F16 => true,
-            DType::BF16 => {
-                let numbers = self.bytes().as_chunks().0.iter().map(|&two| u16::from_le_bytes(two) & 0x7fff);
-                numbers.fold(0, u16::max) < half::bf16::from_f32(END).to_bits()
-            }
-            DType::F32 => {
-                let numbers = self.bytes().as_chunks().0.iter().map(|&four| u32::from_le_bytes(four) & 0x7fff_ffff);
-                numbers.fold(0, u32::max) < END.to_bits()
-            }
-        };
-        *self.fits_f16.get_or_init(fits)
+        *self.fits_f16.get_or_init(|| self.storage.fits_f16(self.bytes()))
     }
 
     /// The stored numbers, for kernels.
     pub(crate) fn stored(&self) -> Stored<'_> {
-        match self.dtype {
-            DType::F32 => Stored::F32(self.bytes()),
-            DType::F16 => Stored::F16(self.bytes()),
-            DType::BF16 => Stored::BF16(self.bytes()),
-        }
+        self.storage.view(self.bytes())
     }
 
     /// A widened copy of all elements, for small vectors and tables.
     pub fn to_vec(&self) -> Vec<f32> {
-        let mut values = vec![0.0; self.bytes().len() / self.dtype.size()];
-        self.stored().widen(0..values.len(), &mut values);
+        let stored = self.stored();
+        let mut values = vec![0.0; stored.len()];
+        stored.widen(0..values.len(), &mut values);
         values
     }
 }
@@ -181,6 +164,6 @@ pub(super) const MEMORY: &str = "<memory>";
 
 impl fmt::Debug for Weight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Weight({} {} {})", self.name(), self.dtype, self.shape)
+        write!(f, "Weight({} {} {})", self.name(), self.storage, self.shape)
     }
 }

@@ -7,8 +7,8 @@ use std::fmt::Debug;
 use std::time::Instant;
 
 use zoetrope::ops::{self, Activation, AttentionBias, Conv3dParams, KeyValue};
-use zoetrope::weights::Weight;
-use zoetrope::{DType, Device, Result, Tensor};
+use zoetrope::weights::{self, Weight};
+use zoetrope::{Device, Result, Tensor};
 
 use super::common::cases::{self, BiasKind};
 use super::common::compare::{self, Limit};
@@ -105,12 +105,12 @@ fn tensor(device: &Device, dims: &[usize], values: &[f32]) -> Result<Tensor> {
 }
 
 fn weight(stored: &StoredWeight, dims: &[usize]) -> Result<Weight> {
-    let dtype = match stored.storage() {
-        Storage::F32 => DType::F32,
-        Storage::F16 => DType::F16,
-        Storage::BF16 => DType::BF16,
+    let storage = match stored.storage() {
+        Storage::F32 => weights::Storage::F32,
+        Storage::F16 => weights::Storage::F16,
+        Storage::BF16 => weights::Storage::BF16,
     };
-    Weight::from_bytes("w", dtype, dims, stored.bytes().to_vec())
+    Weight::from_bytes("w", storage, dims, stored.bytes().to_vec())
 }
 
 /// A limit where matrix units may have made a weight F16.

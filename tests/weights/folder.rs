@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
+use zoetrope::Shape;
 use zoetrope::models::{umt5, wan, wan_vae};
-use zoetrope::weights::{Checkpoint, Mapping, NameTable, Weights};
-use zoetrope::{DType, Shape};
+use zoetrope::weights::{Checkpoint, Mapping, NameTable, Storage, Weights};
 
 use crate::checkpoints::files;
 use crate::support::*;
@@ -18,7 +18,7 @@ fn every_component_opens_without_a_word() {
         let opened = open(&folder, mapping).unwrap();
         assert!(opened.warnings.is_empty(), "{:?}", opened.warnings);
         let block = opened.transformer.at("blocks.1");
-        assert_eq!(block.matrix("ffn.net.0.proj.weight", &[14, 12]).unwrap().dtype(), DType::F32);
+        assert_eq!(block.matrix("ffn.net.0.proj.weight", &[14, 12]).unwrap().storage(), Storage::F32);
         assert_eq!(block.table("scale_shift_table", 6, 12).unwrap().len(), 72);
         assert_eq!(opened.vae.vector("decoder.norm_out.gamma", 4).unwrap().len(), 4);
         assert!(opened.text.contains("shared.weight"));

@@ -7,12 +7,13 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use super::operands::{After, Left, Weights, ZEROS};
 use super::tile::{MR, NR, Part, Then, Tile};
-use super::{Activation, narrow, pack};
+use super::{narrow, pack};
 use crate::arch::blocks::{Block, Blocks};
 use crate::simd::{Kernel, LANES, Simd};
 use crate::stored::{Storage, for_storage};
-use crate::{Exec, Level, Stored, scratch};
+use crate::{Activation, Exec, Level, scratch};
 
 /// Rows of the product per task, at most: with [`DEPTH`] the left block takes 384 KiB of the level-two cache, and half as
 /// much again with AVX-512, whose machines have 1 MiB and more.
@@ -25,51 +26,13 @@ const fn most_rows(level: Level) -> usize {
 /// Columns of the product per task, at most.
 const COLUMNS: usize = 768;
 /// Terms of the sum per block: few enough for a right panel to stay near, many enough for the sums in registers.
-const DEPTH: usize = 512;
+const DEPTH: usize = ZEROS.len();
 /// Channels of a block at the least, where there are so many: a run of them is a cache line.
 const RUN: usize = 16;
 /// Rows of the left operand that are asked for ahead of their use.
 const AHEAD: usize = 6;
 /// Tasks to be had, so that many threads find work in a product of few rows.
 const TASKS: usize = 16;
-
-/// A run of zeros, as long as a run of channels can be.
-pub(crate) static ZEROS: [f32; DEPTH] = [0.0; DEPTH];
-
-/// The left operand: rows of `taps x channels` numbers, which need not lie in memory as such.
-pub(crate) trait Left: Sync {
-    /// What is worked out once per row.
-    type Place: Copy + Default;
-
-    /// Numbers of a row under one tap.
-    fn channels(&self) -> usize;
-    /// Taps of a row.
-    fn taps(&self) -> usize;
-    /// Whether one of the rows has numbers other than zero under the tap.
-    fn touches(&self, rows: Range<usize>, tap: usize) -> bool;
-    /// A row's place.
-    fn place(&self, row: usize) -> Self::Place;
-    /// Some channels of a row under one tap.
-    fn run(&self, place: Self::Place, tap: usize, channels: Range<usize>) -> &[f32];
-}
-
-/// The right operand, `[n][channels][taps]`, and what follows the product.
-#[derive(Clone, Copy)]
-pub(crate) struct Weights<'a> {
-    pub(crate) w: Stored<'a>,
-    pub(crate) n: usize,
-    pub(crate) bias: Option<&'a [f32]>,
-    pub(crate) then: After<'a>,
-}
-
-/// What becomes of the product and its bias.
-#[derive(Clone, Copy)]
-pub(crate) enum After<'a> {
-    /// The output is this of them.
-    Act(Activation),
-    /// They are added to the output, each column times its factor if there are factors.
-    Add(Option<&'a [f32]>),
-}
 
 /// Fills `out: [rows, n]` with the product and what follows it.
 pub(crate) fn product<L: Left>(exec: Exec, left: &L, rows: usize, weights: Weights, out: &mut [f32]) {

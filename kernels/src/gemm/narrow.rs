@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::driver::{Left, Weights, ZEROS};
+use super::operands::{Left, Weights, ZEROS};
 use crate::arch::blocks::{Block, Blocks};
 use crate::simd::{Kernel, LANES, Simd};
 use crate::{Exec, scratch};

@@ -45,7 +45,7 @@ pub(crate) fn lines(stride: usize, rows: Range<usize>, length: usize) -> impl Ex
     (0..rows.len() * each).map(move |i| (rows.start + i / each) * stride + i % each * LINE)
 }
 
-/// Turns up to a tile's columns of stored rows of `k` numbers into `[..][columns]`: number `p` of each goes to row
+/// Transposes up to a tile's columns of stored rows of `k` numbers to `[..][columns]`: number `p` of each goes to row
 /// `place(p)` of `panel`, or nowhere. The rows are `stride` bytes apart, the first begins at `bytes`' start; columns
 /// without a row become zero.
 #[inline(always)]

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::driver::After;
+use super::operands::After;
 use crate::arch::blocks::{Block, Blocks};
 use crate::simd::{Kernel, LANES, Simd};
 use crate::stored::{Storage, for_storage};

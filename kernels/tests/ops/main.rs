@@ -84,3 +84,34 @@ fn levels_are_those_of_the_processor() {
         }
     }
 }
+
+/// The sources' hash as its documentation describes it, worked out anew.
+#[test]
+fn the_source_hash_is_that_of_the_sources() {
+    fn walk(folder: &std::path::Path, files: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, files);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    walk(&root, &mut files);
+    let name = |file: &std::path::PathBuf| file.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/");
+    let mut texts: Vec<_> = files.iter().map(|file| (name(file), std::fs::read(file).unwrap())).collect();
+    texts.sort();
+    assert!(texts.len() > 20 && texts.iter().all(|(name, _)| name.ends_with(".rs")));
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for (name, text) in texts {
+        for byte in [name.as_bytes(), &[0], &text, &[0]].concat() {
+            if byte != b'\r' {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+            }
+        }
+    }
+    assert_eq!(zoetrope_kernels::SOURCE_HASH, format!("{hash:016x}"));
+}

@@ -32,9 +32,5 @@ pub fn name_table(config: &Config) -> NameTable {
         table.vector(format!("{feed_forward}.layer_norm.weight"), &[width]);
     }
     table.vector("encoder.final_layer_norm.weight", &[width]);
-    table.foreign(
-        "token_embedding.weight",
-        "these are Wan's own names: use the text encoder of a repository whose name ends in -Diffusers",
-    );
     table
 }

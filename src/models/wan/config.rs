@@ -38,6 +38,7 @@ pub struct Config {
     pub eps: f32,
     /// The most token positions along each axis.
     pub rope_max_seq_len: usize,
+    // Of the image branch, whose tensors decide whether there is one: published files name it where there is none.
     image_dim: Option<Value>,
     added_kv_proj_dim: Option<Value>,
     pos_embed_seq_len: Option<Value>,
@@ -78,6 +79,17 @@ impl Config {
         let config: Self = json::read_config(file)?;
         config.validate(file)?;
         Ok(config)
+    }
+
+    /// The keys that name an image branch.
+    pub(super) fn image_keys(&self) -> Vec<&'static str> {
+        let keys = [
+            ("image_dim", &self.image_dim),
+            ("added_kv_proj_dim", &self.added_kv_proj_dim),
+            ("pos_embed_seq_len", &self.pos_embed_seq_len),
+        ];
+        let set = |value: &Option<Value>| value.as_ref().is_some_and(|value| !value.is_null());
+        keys.into_iter().filter(|(_, value)| set(value)).map(|(key, _)| key).collect()
     }
 
     /// The width of the residual stream: all heads together.
@@ -124,9 +136,6 @@ impl Config {
     pub fn validate(&self, file: &Path) -> Result<()> {
         let check = Check { file };
         check.class("_class_name", self.class_name.as_ref(), "WanTransformer3DModel")?;
-        check.unset("image_dim", self.image_dim.as_ref(), "an image branch is")?;
-        check.unset("added_kv_proj_dim", self.added_kv_proj_dim.as_ref(), "keys and values of an image are")?;
-        check.unset("pos_embed_seq_len", self.pos_embed_seq_len.as_ref(), "a table of image positions is")?;
         // diffusers builds the same norms whatever stands here; null is taken as it takes it.
         if let Some(norm) = self.qk_norm.as_ref().filter(|norm| *norm != "rms_norm_across_heads") {
             return check.fail("qk_norm", format!("only rms_norm_across_heads is supported, found {norm:?}"));
@@ -137,7 +146,7 @@ impl Config {
         check.within("num_attention_heads", self.num_attention_heads, WIDTH)?;
         check.within("attention_head_dim", self.attention_head_dim, 2..=4096)?;
         if !self.attention_head_dim.is_multiple_of(2) {
-            let why = format!("rope turns pairs, so it must be even, found {}", self.attention_head_dim);
+            let why = format!("rope rotates pairs, so it must be even, found {}", self.attention_head_dim);
             return check.fail("attention_head_dim", why);
         }
         check.width("num_attention_heads", self.num_attention_heads, self.attention_head_dim)?;

@@ -37,11 +37,9 @@ pub fn name_table(config: &Config) -> NameTable {
 
     table.layer("proj_out", &[config.out_channels() * config.patch_volume(), width]);
     table.vector("scale_shift_table", &[1, 2, width]);
-    for name in ["head.modulation", "model.diffusion_model.head.modulation"] {
-        table.foreign(
-                name,
-                "these are Wan's own names, as repackaged for other programs: use a repository whose name ends in -Diffusers",
-            );
-    }
+    // The projections of an image's tokens, and the keys and values that every block makes of them.
+    let image =
+        &["condition_embedder.image_embedder.", ".attn2.add_k_proj.", ".attn2.add_v_proj.", ".attn2.norm_added_"];
+    table.unsupported("an image branch", image, config.image_keys());
     table
 }

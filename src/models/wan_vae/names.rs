@@ -42,10 +42,6 @@ pub fn name_table(config: &Config) -> NameTable {
     }
     table.vector("decoder.norm_out.gamma", &[last, 1, 1, 1]);
     table.layer("decoder.conv_out", &[config.out_channels, last, 3, 3, 3]);
-    table.foreign(
-        "decoder.middle.0.residual.0.gamma",
-        "these are Wan's own names, as repackaged for other programs: use a repository whose name ends in -Diffusers",
-    );
     table
 }
 

@@ -204,7 +204,9 @@ fn elementwise(op: &Elementwise, x: &[f32], a: &[f32], b: &[f32], row: usize, co
 
 #[cfg(test)]
 mod tests {
-    use zoetrope::{DType, Device};
+    use zoetrope::Device;
+
+    use speeds::results::Storage;
 
     use super::*;
 
@@ -235,13 +237,13 @@ mod tests {
     fn the_engine_agrees_with_the_sums() {
         let device = Device::cpu().unwrap();
         for case in cases() {
-            for dtype in [DType::F32, DType::F16, DType::BF16] {
-                let mut task = Task::new(case, dtype, &device, 1).unwrap();
+            for storage in [Storage::F32, Storage::F16, Storage::Bf16] {
+                let mut task = Task::new(case, storage, &device, 1).unwrap();
                 // The second run of an op in place is on the first one's result.
                 for _ in 0..2 {
                     let expected = Expected::new(&case, &task).unwrap();
                     let off = expected.compare(&task.run().unwrap()).unwrap();
-                    assert!(off.samples >= 256 && off.rel_rms < 1e-5, "{case} {dtype}: {off:?}");
+                    assert!(off.samples >= 256 && off.rel_rms < 1e-5, "{case} {storage}: {off:?}");
                 }
             }
         }
@@ -251,7 +253,7 @@ mod tests {
     fn a_wrong_number_is_seen() {
         let device = Device::cpu().unwrap();
         let case = Case::linear(3, 4, 5);
-        let mut task = Task::new(case, DType::F32, &device, 1).unwrap();
+        let mut task = Task::new(case, Storage::F32, &device, 1).unwrap();
         let expected = Expected::new(&case, &task).unwrap();
         let mut values = task.run().unwrap().to_vec().unwrap();
         let off =

@@ -138,7 +138,7 @@ impl Bench<'_> {
     /// Those of ops.
     pub fn again(&self, row: &mut Pending) -> Result<()> {
         let Ok(times) = &mut row.found else { return Ok(()) };
-        let first = Task::new(row.case, row.storage.dtype(), self.device, 1)?;
+        let first = Task::new(row.case, row.storage, self.device, 1)?;
         let mut tasks = self.cold(&row.case, row.storage, vec![first])?;
         let mut next = 0;
         // Once for each on a GPU, which is given weights when they are first used.
@@ -167,7 +167,7 @@ impl Bench<'_> {
             let why = format!("its operands of {} MB are more than half of the memory", bytes >> 20);
             return Ok(Err(Skipped { why, seconds: Some(guess) }));
         }
-        let mut tasks = vec![Task::new(*case, storage.dtype(), self.device, 1)?];
+        let mut tasks = vec![Task::new(*case, storage, self.device, 1)?];
         let expected = Expected::new(case, &tasks[0])?;
         let off = expected.compare(&tasks[0].run()?)?;
         let finite = |value: f64| value.is_finite().then_some(value);
@@ -191,7 +191,7 @@ impl Bench<'_> {
     /// As many sets of operands that no cache holds them, the first of which there is.
     fn cold(&self, case: &Case, storage: Storage, mut tasks: Vec<Task>) -> Result<Vec<Task>> {
         for i in 1..self.sets(bytes(case, storage, self.activations(case))) {
-            tasks.push(Task::new(*case, storage.dtype(), self.device, 1 + i as u64)?);
+            tasks.push(Task::new(*case, storage, self.device, 1 + i as u64)?);
         }
         Ok(tasks)
     }
@@ -303,7 +303,7 @@ struct Sample {
 
 /// Bytes that a case has to read and write once.
 fn bytes(case: &Case, storage: Storage, activations: Storage) -> u64 {
-    case.bytes_with(storage.dtype().size(), activations.dtype().size())
+    case.bytes_with(storage.size(), activations.size())
 }
 
 /// How often matrix units were at work.

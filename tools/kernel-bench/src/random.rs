@@ -1,7 +1,8 @@
 //! Inputs: the same numbers on every machine, never zeros, which some devices compute faster.
 
 use half::{bf16, f16};
-use zoetrope::DType;
+
+use speeds::results::Storage;
 
 /// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
 pub struct Random(u64);
@@ -45,14 +46,14 @@ pub fn normal(seed: u64, len: usize, scale: f32) -> Vec<f32> {
 }
 
 /// Stored numbers, little-endian.
-pub fn stored(seed: u64, len: usize, scale: f32, dtype: DType) -> Vec<u8> {
+pub fn stored(seed: u64, len: usize, scale: f32, storage: Storage) -> Vec<u8> {
     let numbers = normal(seed, len.min(PERIOD), scale);
-    let bytes: Vec<u8> = match dtype {
-        DType::F32 => numbers.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        DType::F16 => numbers.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
-        DType::BF16 => numbers.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect(),
+    let bytes: Vec<u8> = match storage {
+        Storage::F32 => numbers.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        Storage::F16 => numbers.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
+        Storage::Bf16 => numbers.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect(),
     };
-    repeated(bytes, len * dtype.size())
+    repeated(bytes, len * storage.size())
 }
 
 /// So many, from the beginning again where they end.
@@ -78,7 +79,7 @@ mod tests {
         assert_ne!(normal(4, 9, 1.0), values[..9]);
         let long = normal(3, 3 * PERIOD - 2, 2.0);
         assert!(long.len() == 3 * PERIOD - 2 && long[..PERIOD] == long[PERIOD..2 * PERIOD]);
-        let stored = stored(3, 3 * PERIOD - 2, 2.0, DType::F32);
+        let stored = stored(3, 3 * PERIOD - 2, 2.0, Storage::F32);
         assert!(stored.chunks_exact(4).zip(&long).all(|(bytes, value)| bytes == value.to_le_bytes()));
     }
 }

@@ -2,10 +2,11 @@
 
 use zoetrope::ops::{self, Activation, Conv3dParams, Keep, KeyValue};
 use zoetrope::weights::Weight;
-use zoetrope::{DType, Device, Result, Tensor};
+use zoetrope::{Device, Result, Tensor};
 
 use crate::random;
 use speeds::case::{Attention, Case, Conv3d, Elementwise, ElementwiseKind, Linear, Norm, NormKind, ROPE_HEAD};
+use speeds::results::Storage;
 
 /// Added under the roots of norms, as Wan has it.
 pub const EPS: f32 = 1e-6;
@@ -59,11 +60,11 @@ pub enum Operands {
 }
 
 impl Task {
-    /// Operands of random numbers, with weights stored as `dtype`; another `seed` gives others.
+    /// Operands of random numbers, with weights stored as `storage`; another `seed` gives others.
     ///
     /// # Errors
     /// [`zoetrope::Error::OutOfMemory`], [`zoetrope::Error::Device`].
-    pub fn new(case: Case, dtype: DType, device: &Device, seed: u64) -> Result<Self> {
+    pub fn new(case: Case, storage: Storage, device: &Device, seed: u64) -> Result<Self> {
         let mut stream = seed.wrapping_mul(16);
         let mut seed = || {
             stream += 1;
@@ -76,7 +77,7 @@ impl Task {
         let operands = match case {
             Case::Linear(Linear { rows, k, n }) => {
                 let (x, bias) = (kept(&[rows, k], 1.0, Keep::Operand)?, kept(&[n], 1.0, Keep::Full)?);
-                Operands::Linear { x, w: weight(seed(), &[n, k], k, dtype)?, bias }
+                Operands::Linear { x, w: weight(seed(), &[n, k], k, storage)?, bias }
             }
             Case::Attention(Attention { heads, head_dim, queries, keys }) => {
                 let width = heads * head_dim;
@@ -91,7 +92,7 @@ impl Task {
                 let bias = kept(&[outputs], 1.0, Keep::Full)?;
                 let [kt, kh, kw] = kernel;
                 let shape = [outputs, inputs, kt, kh, kw];
-                Operands::Conv3d { x, tail, w: weight(seed(), &shape, inputs * kt * kh * kw, dtype)?, bias }
+                Operands::Conv3d { x, tail, w: weight(seed(), &shape, inputs * kt * kh * kw, storage)?, bias }
             }
             Case::Norm(Norm { rows, width, .. }) => {
                 let mut full = |shape: &[usize]| kept(shape, 1.0, Keep::Full);
@@ -162,9 +163,9 @@ fn params(conv: &Conv3d) -> Conv3dParams {
 }
 
 /// A weight whose sums of `terms` products have variance 1.
-fn weight(seed: u64, shape: &[usize], terms: usize, dtype: DType) -> Result<Weight> {
+fn weight(seed: u64, shape: &[usize], terms: usize, storage: Storage) -> Result<Weight> {
     let scale = 1.0 / (terms as f32).sqrt();
-    Weight::from_bytes("weight", dtype, shape, random::stored(seed, shape.iter().product(), scale, dtype))
+    Weight::from_bytes("weight", storage.stored(), shape, random::stored(seed, shape.iter().product(), scale, storage))
 }
 
 /// Operands that an op in place can run on for ever: a sum grows slowly, what multiplies keeps the size of things.

@@ -126,7 +126,7 @@ fn time(index: usize, class: Class, cut: Cut, cases: &[Case]) -> Result<f64> {
     let device = Device::vulkan(index, options)?;
     let mut all = Vec::new();
     for case in cases {
-        let mut task = Task::new(*case, Storage::Bf16.dtype(), &device, 1)?;
+        let mut task = Task::new(*case, Storage::Bf16, &device, 1)?;
         let mut sample = |repeats: usize| -> Result<f64> {
             let start = Moment::now();
             let own = device.timed(|| (0..repeats).try_for_each(|_| task.run().map(drop)))?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use zoetrope::DType;
+use zoetrope::weights;
 
 use crate::case::Case;
 use crate::error::{Error, Result};
@@ -149,12 +149,17 @@ pub enum Storage {
 
 impl Storage {
     /// The engine's name of it.
-    pub fn dtype(self) -> DType {
+    pub fn stored(self) -> weights::Storage {
         match self {
-            Self::F32 => DType::F32,
-            Self::F16 => DType::F16,
-            Self::Bf16 => DType::BF16,
+            Self::F32 => weights::Storage::F32,
+            Self::F16 => weights::Storage::F16,
+            Self::Bf16 => weights::Storage::BF16,
         }
+    }
+
+    /// Bytes of one number.
+    pub fn size(self) -> usize {
+        self.stored().bytes_for([1]).expect("a number of its own")
     }
 }
 

@@ -3,8 +3,9 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::{Conv3d, Onto, POINTS, Plan, SEEN, SIDE};
+use super::plan::{POINTS, Plan, SEEN, SIDE};
 use crate::arch::blocks::{Block, Blocks};
+use crate::conv3d::shape::{Conv3d, Onto};
 use crate::gemm::pack;
 use crate::simd::{Kernel, LANES, Simd};
 use crate::stored::Storage;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::mapped::DataFile;
+use memmap2::Mmap;
 
 /// Bytes that are shared and do not change: part of the program, given by the caller, or of a mapped file.
 ///
@@ -20,31 +20,31 @@ enum Source {
     Static(&'static [u8]),
     Shared(Arc<[u8]>),
     Owned(Arc<Vec<u8>>),
-    Mapped(Arc<DataFile>),
+    Mapped(Arc<Mmap>),
 }
 
 impl Bytes {
     /// A range of a mapped file, which has been checked against its length.
-    pub(super) fn mapped(file: Arc<DataFile>, range: Range<usize>) -> Self {
-        Self { source: Source::Mapped(file), range }
+    pub(super) fn mapped(map: &Arc<Mmap>, range: Range<usize>) -> Self {
+        Self { source: Source::Mapped(Arc::clone(map)), range }
     }
 
-    pub(super) fn as_slice(&self) -> &[u8] {
+    pub(crate) fn as_slice(&self) -> &[u8] {
         let all: &[u8] = match &self.source {
             Source::Static(bytes) => bytes,
             Source::Shared(bytes) => bytes,
             Source::Owned(bytes) => bytes,
-            Source::Mapped(file) => file.mapped(),
+            Source::Mapped(map) => map,
         };
         &all[self.range.clone()]
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.range.len()
     }
 
-    /// The part `range` of these bytes, within them.
-    pub(super) fn narrow(&self, range: Range<usize>) -> Self {
+    /// The bytes of `range`, which lies within these.
+    pub(crate) fn narrow(&self, range: Range<usize>) -> Self {
         let start = self.range.start;
         Self { source: self.source.clone(), range: start + range.start..start + range.end }
     }

@@ -1,64 +1,26 @@
 //! Name tables: which tensors a model has, under which names and in which shapes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt;
-use std::path::PathBuf;
 
-use safetensors::Dtype;
-
-use super::component::Component;
-use super::header::Stored;
-use super::shown;
+use super::recognise;
 use crate::error::{Error, Result};
-use crate::tensor::Shape;
-
-/// Something about a checkpoint that is worth telling and no reason to stop.
-#[non_exhaustive]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Warning {
-    /// Tensors that the model does not use.
-    Extra {
-        /// The file, or the index of the files, that holds them.
-        file: PathBuf,
-        /// How many there are.
-        count: usize,
-        /// The first few names, sorted.
-        names: Vec<String>,
-    },
-    /// Keys of a file that nothing here knows.
-    UnknownKeys {
-        /// The file.
-        file: PathBuf,
-        /// The keys, sorted.
-        keys: Vec<String>,
-    },
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Extra { file, count, names } => {
-                let plural = if *count == 1 { "" } else { "s" };
-                let more = if *count > names.len() { ", …" } else { "" };
-                write!(f, "{}: {count} tensor{plural} not used: {}{more}", file.display(), names.join(", "))
-            }
-            Self::UnknownKeys { file, keys } => {
-                write!(f, "{}: keys that are not known and not used: {}", file.display(), keys.join(", "))
-            }
-        }
-    }
-}
+use crate::tensor::shape::Shape;
+use crate::weights::component::Component;
+use crate::weights::format::header::{Declared, unread};
+use crate::weights::text::shown;
+use crate::weights::warning::Warning;
 
 /// The tensors that a model of a given configuration has.
 ///
-/// Built from a configuration that has been validated; held against a checkpoint when a component is opened.
+/// Built from a configuration that has been validated; a checkpoint's tensors are checked against it when a component is
+/// opened. Its names are those of diffusers and transformers.
 #[derive(Clone, Debug)]
 pub struct NameTable {
     model: &'static str,
     tensors: BTreeMap<String, Expected>,
     ignored: Vec<&'static str>,
     lists: Vec<List>,
-    foreign: Vec<(&'static str, &'static str)>,
+    unsupported: Vec<Unsupported>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,10 +39,18 @@ struct List {
     key: &'static str,
 }
 
+/// A part that models of this class may have and this engine does not.
+#[derive(Clone, Debug)]
+struct Unsupported {
+    part: &'static str,
+    marks: &'static [&'static str],
+    keys: Vec<&'static str>,
+}
+
 impl NameTable {
     /// An empty table for the class of this name.
     pub fn new(model: &'static str) -> Self {
-        Self { model, tensors: BTreeMap::new(), ignored: Vec::new(), lists: Vec::new(), foreign: Vec::new() }
+        Self { model, tensors: BTreeMap::new(), ignored: Vec::new(), lists: Vec::new(), unsupported: Vec::new() }
     }
 
     /// Adds a matrix or a conv kernel, whose shape must be met exactly.
@@ -118,9 +88,11 @@ impl NameTable {
         self.lists.push(List { prefix: prefix.into(), count, key });
     }
 
-    /// Says what a file is that lacks tensors and has one of this name instead.
-    pub fn foreign(&mut self, name: &'static str, remedy: &'static str) {
-        self.foreign.push((name, remedy));
+    /// Says that a part with tensors that have one of `marks` in their names is not supported, and which `keys` of the
+    /// configuration name it. The tensors decide: if they are there the checkpoint is refused, else keys that are set are
+    /// a warning.
+    pub fn unsupported(&mut self, part: &'static str, marks: &'static [&'static str], keys: Vec<&'static str>) {
+        self.unsupported.push(Unsupported { part, marks, keys });
     }
 
     /// Names and shapes, sorted by name.
@@ -128,18 +100,19 @@ impl NameTable {
         self.tensors.iter().map(|(name, expected)| (name.as_str(), expected.shape))
     }
 
-    /// Holds the component's tensors against the table: what is missing, misshapen, of a dtype that is not read or
-    /// numbered past the configuration is an error, what is left over one warning. Returns the names that are stored
-    /// under an alias.
-    pub(super) fn check(&self, component: &Component) -> Result<(HashMap<String, String>, Vec<Warning>)> {
-        let extra = self.extra(component)?;
+    /// Checks the component's tensors against the table: what is missing, misshapen, of a storage type that is not read,
+    /// of a part that is not supported or numbered past the configuration is an error, what is left over one warning.
+    /// Returns the names under which tensors are stored, where those are not the table's.
+    pub(in crate::weights) fn check(&self, component: &Component) -> Result<(HashMap<String, String>, Vec<Warning>)> {
+        let mut warnings = self.check_supported(component)?;
+        warnings.extend(self.extra(component)?);
         let mut aliases = HashMap::new();
         let mut missing = Vec::new();
         for (name, expected) in &self.tensors {
             let alias = expected.alias.filter(|alias| !component.has(name) && component.has(alias));
             aliases.extend(alias.map(|alias| (name.clone(), alias.to_owned())));
             let stored = alias.unwrap_or(name);
-            let Some((file, dims, dtype)) = component.describe(stored) else {
+            let Some((file, dims, storage)) = component.describe(stored) else {
                 missing.push((name, expected.shape));
                 continue;
             };
@@ -151,8 +124,8 @@ impl NameTable {
                 );
                 return Err(Error::tensor(file, stored, why));
             }
-            if let Stored::Other(dtype) = dtype {
-                return Err(Error::tensor(file, stored, unread_dtype(dtype)));
+            if let Declared::Unread(other) = storage {
+                return Err(Error::tensor(file, stored, unread(&other)));
             }
         }
         if let Some((name, shape)) = missing.first() {
@@ -160,12 +133,32 @@ impl NameTable {
                 0 => String::new(),
                 n => format!(", and so are {n} others"),
             };
-            let remedy = self.foreign.iter().find(|(name, _)| component.has(name)).map(|(_, remedy)| *remedy);
-            let remedy = remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
-            let why = format!("is missing ({} expects {shape}){others}{remedy}", self.model);
+            let mut why = format!("is missing ({} expects {shape}){others}", self.model);
+            // Where this much is missing the file is of something else.
+            if 2 * missing.len() > self.tensors.len() {
+                why = format!("{why}; {}", recognise::instead_of(self.model, component.names()));
+            }
             return Err(Error::tensor(component.main(), name, why));
         }
-        Ok((aliases, extra))
+        Ok((aliases, warnings))
+    }
+
+    /// Refuses tensors of parts that are not supported; the warnings about keys that name such a part in vain.
+    fn check_supported(&self, component: &Component) -> Result<Vec<Warning>> {
+        let mut warnings = Vec::new();
+        for Unsupported { part, marks, keys } in &self.unsupported {
+            let of_part = |name: &&str| marks.iter().any(|mark| name.contains(mark));
+            if let Some(name) = component.names().filter(of_part).min() {
+                let file = component.describe(name).map_or(component.main(), |(file, ..)| file);
+                let why = format!("belongs to {part}, which is not supported yet");
+                return Err(Error::tensor(file, &shown(name), why));
+            }
+            if !keys.is_empty() {
+                let file = component.main().to_owned();
+                warnings.push(Warning::WithoutTensors { file, part, keys: keys.clone() });
+            }
+        }
+        Ok(warnings)
     }
 
     /// The warning about tensors that are not in the table; an error when one of them is numbered past a list's end.
@@ -205,12 +198,7 @@ impl NameTable {
 }
 
 /// Whether two shapes are the same when axes of length one are left out.
-pub(super) fn same_but_ones(dims: &[usize], shape: Shape) -> bool {
+pub(crate) fn same_but_ones(dims: &[usize], shape: Shape) -> bool {
     let long = |dim: &&usize| **dim != 1;
     dims.iter().filter(long).eq(shape.dims().iter().filter(long))
-}
-
-/// What to say of a needed tensor in a dtype that is not read.
-pub(super) fn unread_dtype(dtype: Dtype) -> String {
-    format!("is stored as {dtype}; F32, F16 and BF16 are read, save the model in one of them")
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::{fs, io};
 
 use super::bytes::Bytes;
-use super::mapped::{DataFile, Mapping, check_length, read_regular};
+use super::data::{DataFile, Mapping, check_length, dangling, read_regular, unopened};
 use crate::error::{Error, Result};
 
 /// A file system as far as a checkpoint needs one.
 #[derive(Clone, Debug)]
-pub(super) enum Files {
+pub(crate) enum Files {
     /// The system's; files of tensors come into memory as this says.
     Disk(Mapping),
     /// These files, by their paths.
@@ -21,7 +21,7 @@ pub(super) enum Files {
 
 impl Files {
     /// Whether there is a folder of this path.
-    pub(super) fn is_folder(&self, path: &Path) -> bool {
+    pub(crate) fn is_folder(&self, path: &Path) -> bool {
         match self {
             Self::Disk(_) => path.is_dir(),
             Self::Memory(files) => files.keys().any(|file| file != path && file.starts_with(path)),
@@ -29,7 +29,7 @@ impl Files {
     }
 
     /// Whether there is a file of this path.
-    pub(super) fn is_file(&self, path: &Path) -> bool {
+    pub(crate) fn is_file(&self, path: &Path) -> bool {
         match self {
             Self::Disk(_) => path.is_file(),
             Self::Memory(files) => files.contains_key(path),
@@ -37,7 +37,7 @@ impl Files {
     }
 
     /// Whether anything has this path, a link that leads nowhere included.
-    pub(super) fn is_there(&self, path: &Path) -> bool {
+    pub(crate) fn is_there(&self, path: &Path) -> bool {
         match self {
             Self::Disk(_) => !matches!(fs::symlink_metadata(path), Err(e) if e.kind() == io::ErrorKind::NotFound),
             Self::Memory(_) => self.is_file(path) || self.is_folder(path),
@@ -45,11 +45,11 @@ impl Files {
     }
 
     /// Sorted names of what is in a folder; names that are not Unicode cannot be ours.
-    pub(super) fn list(&self, folder: &Path) -> Result<Vec<String>> {
+    pub(crate) fn list(&self, folder: &Path) -> Result<Vec<String>> {
         let mut names = Vec::new();
         match self {
             Self::Disk(_) => {
-                for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
+                for entry in fs::read_dir(folder).map_err(unopened("list", folder))? {
                     names.extend(entry.map_err(Error::io("list", folder))?.file_name().into_string());
                 }
             }
@@ -63,8 +63,16 @@ impl Files {
         Ok(names)
     }
 
+    /// What to say of a path that leads over a link to something that is not there; see [`dangling`].
+    pub(crate) fn dangling(&self, path: &Path) -> Option<String> {
+        match self {
+            Self::Disk(_) => dangling(path),
+            Self::Memory(_) => None,
+        }
+    }
+
     /// All bytes of a file that may have at most `limit` of them.
-    pub(super) fn read(&self, path: &Path, limit: u64) -> Result<Cow<'_, [u8]>> {
+    pub(crate) fn read(&self, path: &Path, limit: u64) -> Result<Cow<'_, [u8]>> {
         match self {
             Self::Disk(_) => read_regular(path, limit).map(Cow::Owned),
             Self::Memory(_) => {
@@ -76,7 +84,7 @@ impl Files {
     }
 
     /// Opens a file of tensors.
-    pub(super) fn open(&self, path: &Path) -> Result<DataFile> {
+    pub(crate) fn open(&self, path: &Path) -> Result<DataFile> {
         match self {
             Self::Disk(mapping) => DataFile::open(path, *mapping),
             Self::Memory(_) => DataFile::in_memory(path, self.bytes(path)?.clone()),
@@ -84,7 +92,7 @@ impl Files {
     }
 
     /// Opens a file to read it once.
-    pub(super) fn open_unmapped(&self, path: &Path) -> Result<DataFile> {
+    pub(crate) fn open_unmapped(&self, path: &Path) -> Result<DataFile> {
         match self {
             Self::Disk(_) => Self::Disk(Mapping::Read).open(path),
             Self::Memory(_) => self.open(path),

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{component, json};
 use crate::error::{Error, Result};
+use crate::weights::json;
+use crate::weights::warning::Warning;
 
 /// The components of a text-to-video pipeline: name, classes that this engine has, configuration file.
 pub(super) const COMPONENTS: [(&str, &[&str], &str); 5] = [
@@ -18,18 +19,25 @@ pub(super) const COMPONENTS: [(&str, &[&str], &str); 5] = [
 /// Classes under which the tokenizer is saved; all of them can write the tokenizer.json that is read.
 const TOKENIZERS: [&str; 4] = ["T5TokenizerFast", "T5Tokenizer", "PreTrainedTokenizerFast", "TokenizersBackend"];
 
+/// The class of text-to-video pipelines.
+const PIPELINE: &str = "WanPipeline";
+/// The same pipeline after distillation by distribution matching (FastVideo's FastWan), of the same components.
+const DISTILLED: &str = "WanDMDPipeline";
+
 /// Checks the pipeline's class, its components' classes and the options that change what is computed.
-pub(super) fn check_index(path: &Path, index: &Map<String, Value>) -> Result<()> {
+pub(super) fn check_index(path: &Path, index: &Map<String, Value>) -> Result<Vec<Warning>> {
+    let mut warnings = Vec::new();
     let fail = |key: &str, why: String| Err(Error::config(path, key, why));
     match index.get("_class_name") {
-        Some(Value::String(class)) if class == "WanPipeline" => {}
-        Some(class) => {
-            return fail(
-                "_class_name",
-                format!("only WanPipeline (text to video) is supported, found {}", json::short(class)),
-            );
+        Some(Value::String(class)) if class == PIPELINE => {}
+        Some(Value::String(class)) if class == DISTILLED => {
+            warnings.push(Warning::Distilled { file: path.to_owned(), class: class.clone() });
         }
-        None => return fail("_class_name", "is missing, expected WanPipeline".to_owned()),
+        Some(class) => {
+            let found = json::short(class);
+            return fail("_class_name", format!("only {PIPELINE} (text to video) is supported, found {found}"));
+        }
+        None => return fail("_class_name", format!("is missing, expected {PIPELINE}")),
     }
     for (component, classes, _) in COMPONENTS {
         let Some(entry) = index.get(component) else {
@@ -66,24 +74,5 @@ pub(super) fn check_index(path: &Path, index: &Map<String, Value>) -> Result<()>
             format!("a time for each token (Wan2.2 TI2V) is not supported yet, found {}", json::short(flag)),
         );
     }
-    Ok(())
-}
-
-/// What to say of a folder without `model_index.json`.
-pub(super) fn not_diffusers(found: &[String]) -> String {
-    let has = |names: &[&str]| found.iter().any(|name| names.contains(&name.as_str()));
-    let ends = |ending: &str| found.iter().any(|name| name.ends_with(ending));
-    let advice = if has(&["transformer", "vae", "text_encoder"]) {
-        "the components are there, but the index is not: fetch it"
-    } else if has(&["config.json"]) {
-        "this looks like one component: give the folder above it"
-    } else if has(&["Wan2.1_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth"]) || ends(".pth") {
-        "this looks like Wan's own layout, with pickle files that are refused: fetch the repository whose name ends in -Diffusers"
-    } else {
-        "expected model_index.json and the folders scheduler, text_encoder, tokenizer, transformer, vae"
-    };
-    format!(
-        "is not a checkpoint in the diffusers layout, it has no model_index.json; {advice}; found {}",
-        component::some(found)
-    )
+    Ok(warnings)
 }

@@ -1,6 +1,6 @@
 //! A file of tensors: mapped into memory, read piece by piece, or in memory already.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -26,18 +26,18 @@ pub enum Mapping {
 
 /// Size and time of a file: what tells that somebody wrote to it. Bytes in memory have no time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     len: u64,
     modified: Option<SystemTime>,
 }
 
 impl Stamp {
-    pub(super) fn len(self) -> u64 {
+    pub(crate) fn len(self) -> u64 {
         self.len
     }
 
     /// When the file was written to last, in nanoseconds from 1970, as far as the system says.
-    pub(super) fn nanoseconds(self) -> Option<i128> {
+    pub(crate) fn nanoseconds(self) -> Option<i128> {
         self.modified.map(|time| match time.duration_since(SystemTime::UNIX_EPOCH) {
             Ok(after) => after.as_nanos() as i128,
             Err(before) => -(before.duration().as_nanos() as i128),
@@ -51,7 +51,7 @@ impl Stamp {
 }
 
 /// One open file of tensors.
-pub(super) struct DataFile {
+pub(crate) struct DataFile {
     path: PathBuf,
     stamp: Stamp,
     content: Content,
@@ -59,20 +59,20 @@ pub(super) struct DataFile {
 
 enum Content {
     File(Mutex<File>),
-    Map(Mutex<File>, Mmap),
+    Map(Mutex<File>, Arc<Mmap>),
     Memory(Bytes),
 }
 
 impl DataFile {
     /// Opens a regular file; with [`Mapping::Map`] maps all of it.
-    pub(super) fn open(path: &Path, mapping: Mapping) -> Result<Self> {
+    pub(crate) fn open(path: &Path, mapping: Mapping) -> Result<Self> {
         let file = open_regular(path)?;
         let stamp = Stamp::of(&file).map_err(Error::io("examine", path))?;
         check_not_empty(path, stamp)?;
         let content = match mapping {
             Mapping::Map => {
                 let map = map_all(&file, stamp.len).map_err(Error::io("map", path))?;
-                Content::Map(Mutex::new(file), map)
+                Content::Map(Mutex::new(file), Arc::new(map))
             }
             Mapping::Read => Content::File(Mutex::new(file)),
         };
@@ -82,28 +82,28 @@ impl DataFile {
     }
 
     /// Bytes that stand for a file; `path` is what messages name.
-    pub(super) fn in_memory(path: &Path, bytes: Bytes) -> Result<Self> {
+    pub(crate) fn in_memory(path: &Path, bytes: Bytes) -> Result<Self> {
         let stamp = Stamp { len: bytes.len() as u64, modified: None };
         check_not_empty(path, stamp)?;
         Ok(Self { path: path.to_owned(), stamp, content: Content::Memory(bytes) })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The file's length in bytes when it was opened.
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.stamp.len
     }
 
-    pub(super) fn stamp(&self) -> Stamp {
+    pub(crate) fn stamp(&self) -> Stamp {
         self.stamp
     }
 
-    /// A copy of the bytes in `range`. The caller has held `range` against [`Self::len`], so that what is allocated
-    /// here is never more than the file holds.
-    pub(super) fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
+    /// A copy of the bytes in `range`. The caller has checked that it ends before [`Self::len`], so that what is
+    /// allocated here is never more than the file holds.
+    pub(crate) fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
         let (start, end) = (range.start, range.end.min(self.stamp.len));
         let too_large = || io::Error::new(io::ErrorKind::OutOfMemory, format!("{} bytes", end.saturating_sub(start)));
         let len = usize::try_from(end.saturating_sub(start)).map_err(|_| Error::io("read", &self.path)(too_large()))?;
@@ -125,11 +125,10 @@ impl DataFile {
         Ok(bytes)
     }
 
-    /// The bytes in `range`, which has been held against [`Self::len`], copied only if they are neither mapped nor in
-    /// memory.
-    pub(super) fn bytes(self: &Arc<Self>, range: Range<usize>) -> Result<Bytes> {
+    /// The bytes in `range`, which ends before [`Self::len`]; copied only if they are neither mapped nor in memory.
+    pub(crate) fn bytes(&self, range: Range<usize>) -> Result<Bytes> {
         match &self.content {
-            Content::Map(..) => Ok(Bytes::mapped(Arc::clone(self), range)),
+            Content::Map(_, map) => Ok(Bytes::mapped(map, range)),
             Content::Memory(bytes) => Ok(bytes.narrow(range)),
             Content::File(_) => {
                 let bytes = self.read(range.start as u64..range.end as u64)?;
@@ -139,29 +138,21 @@ impl DataFile {
         }
     }
 
-    /// All bytes of a mapped file.
-    pub(super) fn mapped(&self) -> &[u8] {
-        match &self.content {
-            Content::Map(_, map) => map,
-            Content::File(_) | Content::Memory(_) => &[],
-        }
-    }
-
     /// Whether the file can change what [`Self::bytes`] gave.
-    pub(super) fn is_mapped(&self) -> bool {
+    pub(crate) fn is_mapped(&self) -> bool {
         matches!(self.content, Content::Map(..))
     }
 
     /// Whether [`Self::bytes`] copies.
-    pub(super) fn copies(&self) -> bool {
+    pub(crate) fn copies(&self) -> bool {
         matches!(self.content, Content::File(_))
     }
 
-    /// Holds the open file's size and time against what they were when it was opened.
+    /// Checks that the open file's size and time are what they were when it was opened.
     ///
     /// The file that is examined is the one that was mapped: replacing it under its name (write elsewhere, then
     /// rename) leaves the mapped bytes alone and is no error.
-    pub(super) fn check_unchanged(&self) -> Result<()> {
+    pub(crate) fn check_unchanged(&self) -> Result<()> {
         let (Content::File(file) | Content::Map(file, _)) = &self.content else { return Ok(()) };
         let file = file.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Stamp::of(&file).map_err(Error::io("examine", &self.path))?;
@@ -187,9 +178,28 @@ fn check_not_empty(path: &Path, stamp: Stamp) -> Result<()> {
     }
 }
 
+/// What to say of a path that leads over a link to something that is not there, as in a hub's cache when a download was
+/// stopped: which link, to what. `None` if no link is to blame.
+pub(crate) fn dangling(path: &Path) -> Option<String> {
+    let links = |path: &Path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+    let missing = |path: &Path| matches!(fs::metadata(path), Err(e) if e.kind() == io::ErrorKind::NotFound);
+    let link = path.ancestors().find(|path| links(path) && missing(path))?;
+    let what = if link == path { "is".to_owned() } else { format!("is not there, for {} is", link.display()) };
+    let target = fs::read_link(link).map_or_else(|_| "a file".to_owned(), |target| target.display().to_string());
+    Some(format!("{what} a link to {target}, which is not there; the download is not complete: fetch the model again"))
+}
+
+/// The error of a path that could not be opened or listed.
+pub(crate) fn unopened(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |e| match dangling(path) {
+        Some(why) if e.kind() == io::ErrorKind::NotFound => Error::file(path, why),
+        _ => Error::io(op, path)(e),
+    }
+}
+
 /// Opens a file for reading. Folders are refused, and so are pipes and devices, whose opening could wait forever.
-pub(super) fn open_regular(path: &Path) -> Result<File> {
-    let metadata = std::fs::metadata(path).map_err(Error::io("open", path))?;
+pub(crate) fn open_regular(path: &Path) -> Result<File> {
+    let metadata = fs::metadata(path).map_err(unopened("open", path))?;
     if metadata.is_dir() {
         return Err(Error::file(path, "is a folder where a file is expected"));
     }
@@ -208,7 +218,7 @@ pub(crate) fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>> {
 }
 
 /// Refuses a file that is longer than its kind may be.
-pub(super) fn check_length(path: &Path, len: u64, limit: u64) -> Result<()> {
+pub(crate) fn check_length(path: &Path, len: u64, limit: u64) -> Result<()> {
     if len > limit {
         return Err(Error::file(path, format!("is longer than the {limit} bytes that such a file may have")));
     }
@@ -219,7 +229,7 @@ pub(super) fn check_length(path: &Path, len: u64, limit: u64) -> Result<()> {
 #[allow(unsafe_code, reason = "a file can only be mapped by an unsafe call; see below for what upholds it")]
 fn map_all(file: &File, len: u64) -> io::Result<Mmap> {
     let len = usize::try_from(len).map_err(|_| io::Error::new(io::ErrorKind::OutOfMemory, "larger than memory"))?;
-    // SAFETY: the map is private to this file, read-only, and `len` is the length that the file had a moment ago, which
+    // SAFETY: the map is private to this module and to `Bytes`, read-only, and `len` is the length that the file had a moment ago, which
     // `DataFile::open` examines once more after mapping; every range that is taken from it has been checked against
     // that length. Tensors are only ever read as plain numbers, for which all bit patterns are valid. Size and time of
     // the file are compared before each block of a model (`check_unchanged`). What cannot be caught: another process

@@ -12,10 +12,11 @@ use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Visitor,
 };
 
-use super::mapped::DataFile;
-use super::shown;
+use super::header::{Declared, Entry, Header};
 use crate::error::{Error, Result};
-use crate::tensor::DType;
+use crate::weights::file::data::DataFile;
+use crate::weights::storage::Storage;
+use crate::weights::text::shown;
 
 /// The longest header that is read, in bytes: the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
@@ -24,54 +25,20 @@ const PREFIX: u64 = 8;
 /// More axes than any tensor has; a longer list is an attack on memory.
 const MAX_AXES: usize = 16;
 
-/// One tensor of a file.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) dtype: Stored,
-    pub(super) dims: Vec<usize>,
-    /// The tensor's bytes, counted from the start of the file.
-    pub(super) range: Range<usize>,
-}
-
-/// The dtype that a header names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stored {
-    /// One that kernels read.
-    Number(DType),
-    /// One that safetensors knows and this engine does not read.
-    Other(Dtype),
-}
-
-impl Stored {
-    /// The dtype of this name and the bits of one element.
-    fn parse(name: &str) -> Option<(Self, u64)> {
-        let dtype = Dtype::deserialize(IntoDeserializer::<serde::de::value::Error>::into_deserializer(name)).ok()?;
-        let stored = match dtype {
-            Dtype::F32 => Self::Number(DType::F32),
-            Dtype::F16 => Self::Number(DType::F16),
-            Dtype::BF16 => Self::Number(DType::BF16),
-            other => Self::Other(other),
-        };
-        Some((stored, dtype.bitsize() as u64))
-    }
-}
-
-impl fmt::Display for Stored {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(dtype) => fmt::Display::fmt(dtype, f),
-            Self::Other(dtype) => fmt::Display::fmt(dtype, f),
-        }
-    }
+/// The storage type of this name and the bits of one element.
+fn parse(name: &str) -> Option<(Declared, u64)> {
+    let dtype = Dtype::deserialize(IntoDeserializer::<serde::de::value::Error>::into_deserializer(name)).ok()?;
+    let declared = match Storage::of_safetensors(dtype) {
+        Some(storage) => Declared::Known(storage),
+        None => Declared::Unread(dtype.to_string().into()),
+    };
+    Some((declared, dtype.bitsize() as u64))
 }
 
 /// The header's bytes, prefix included; checks its length before anything is allocated for it.
-pub(super) fn bytes(file: &DataFile) -> Result<Vec<u8>> {
+fn bytes(file: &DataFile) -> Result<Vec<u8>> {
     let (path, len) = (file.path(), file.len());
-    let start = file.read(0..len.min(64))?;
-    if start.starts_with(b"version https://git-lfs") {
-        return Err(Error::file(path, "is a Git LFS pointer and not the file itself; run `git lfs pull`"));
-    }
+    let start = file.read(0..len.min(PREFIX))?;
     let prefix = start.first_chunk::<8>().ok_or_else(|| {
         Error::file(path, format!("is {len} bytes long, too short for a safetensors file; fetch it again"))
     })?;
@@ -90,7 +57,7 @@ pub(super) fn bytes(file: &DataFile) -> Result<Vec<u8>> {
 
 /// The tensors of a file in the order of their bytes, checked: every tensor inside the file, of the size that dtype and
 /// shape say, none overlapping, no byte left over.
-pub(super) fn read(file: &DataFile) -> Result<Vec<(String, Entry)>> {
+pub(crate) fn header(file: &DataFile) -> Result<Header> {
     let header = bytes(file)?;
     let path = file.path();
     let text = std::str::from_utf8(&header[PREFIX as usize..])
@@ -101,7 +68,7 @@ pub(super) fn read(file: &DataFile) -> Result<Vec<(String, Entry)>> {
 
     let mut current = None;
     let mut json = serde_json::Deserializer::from_str(text);
-    let raw = Header { current: &mut current }.deserialize(&mut json).and_then(|raw| json.end().map(|()| raw));
+    let raw = Object { current: &mut current }.deserialize(&mut json).and_then(|raw| json.end().map(|()| raw));
     let raw = raw.map_err(|e| Error::Checkpoint {
         file: path.to_owned(),
         tensor: current.map(|name| shown(&name)),
@@ -113,13 +80,11 @@ pub(super) fn read(file: &DataFile) -> Result<Vec<(String, Entry)>> {
     let mut entries = Vec::with_capacity(raw.len());
     for (name, raw) in raw {
         let fail = |why: String| Error::tensor(path, &shown(&name), why);
-        let (dtype, bits) = Stored::parse(&raw.dtype)
-            .ok_or_else(|| fail(format!("its dtype {} is not known; F32, F16 and BF16 are read", shown(&raw.dtype))))?;
+        let (storage, bits) = parse(&raw.dtype).ok_or_else(|| {
+            fail(format!("its dtype {} is not known; {} are read", shown(&raw.dtype), Storage::list()))
+        })?;
         let dims = raw.shape.0;
         let (start, end) = raw.data_offsets;
-        if dims.contains(&0) {
-            return Err(fail(format!("its shape {dims:?} has an axis of length zero")));
-        }
         let size = dims
             .iter()
             .try_fold(bits, |product, &dim| product.checked_mul(dim))
@@ -132,20 +97,20 @@ pub(super) fn read(file: &DataFile) -> Result<Vec<(String, Entry)>> {
             return Err(fail(format!("{why}: the file is cut short or damaged, fetch it again")));
         }
         if !size.is_multiple_of(8) || size / 8 != end - start {
-            let (held, takes) = (end - start, size.div_ceil(8));
-            return Err(fail(format!("{dtype} {dims:?} takes {takes} bytes, the header gives it {held}")));
+            let (given, takes) = (end - start, size.div_ceil(8));
+            return Err(fail(format!("{storage} {dims:?} takes {takes} bytes, the header gives it {given}")));
         }
         let too_large = |_| fail("is larger than the address space".into());
         let range = Range {
             start: usize::try_from(data_start + start).map_err(too_large)?,
             end: usize::try_from(data_start + end).map_err(too_large)?,
         };
-        // Every axis is at most the byte count of a tensor that is inside the file.
+        // Every axis is at most the byte count of a tensor that is inside the file, or another axis is zero.
         let dims = dims.into_iter().map(usize::try_from).collect::<std::result::Result<_, _>>().map_err(too_large)?;
-        entries.push((name, Entry { dtype, dims, range }));
+        entries.push((name, Entry { storage, dims, range }));
     }
     check_cover(file, data_start as usize, &mut entries)?;
-    Ok(entries)
+    Ok(Header { bytes: header, tensors: entries })
 }
 
 /// Sorts the tensors by place and checks that they cover the data without hole or overlap, each name once.
@@ -211,11 +176,11 @@ impl<'de> Deserialize<'de> for Axes {
 
 /// Reads the header's object in order and keeps every entry, so that a name that comes twice is seen. Leaves in
 /// `current` the tensor at which reading stopped.
-struct Header<'a> {
+struct Object<'a> {
     current: &'a mut Option<String>,
 }
 
-impl<'de> DeserializeSeed<'de> for Header<'_> {
+impl<'de> DeserializeSeed<'de> for Object<'_> {
     type Value = Vec<(String, Raw)>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<Self::Value, D::Error> {
@@ -223,7 +188,7 @@ impl<'de> DeserializeSeed<'de> for Header<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Header<'_> {
+impl<'de> Visitor<'de> for Object<'_> {
     type Value = Vec<(String, Raw)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

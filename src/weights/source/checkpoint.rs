@@ -2,20 +2,24 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::bytes::Bytes;
-use super::component::{self, Component};
-use super::files::Files;
-use super::hash::{self, Part};
-use super::index::{COMPONENTS, check_index, not_diffusers};
-use super::mapped::Mapping;
-use super::names::{NameTable, Warning};
-use super::{Weights, json};
+use super::fingerprint::{HashedFile, fingerprint};
+use super::layout;
+use super::model_index::{COMPONENTS, check_index};
+use super::remedy;
 use crate::error::{Error, Result};
+use crate::weights::component::Component;
+use crate::weights::file::bytes::Bytes;
+use crate::weights::file::data::Mapping;
+use crate::weights::file::files::Files;
+use crate::weights::json;
+use crate::weights::naming::table::NameTable;
+use crate::weights::view::Weights;
+use crate::weights::warning::Warning;
 
 /// A checkpoint: `model_index.json` and a folder for each component, on disk or in memory. Cheap to clone.
 ///
@@ -25,14 +29,7 @@ pub struct Checkpoint {
     folder: PathBuf,
     files: Files,
     index: Arc<Map<String, Value>>,
-    hashed: Arc<Mutex<Option<Hashed>>>,
-}
-
-/// A full hash and the files, with sizes and times, that it is of.
-#[derive(Debug)]
-struct Hashed {
-    parts: Vec<Part>,
-    hash: String,
+    warnings: Vec<Warning>,
 }
 
 impl Checkpoint {
@@ -42,11 +39,7 @@ impl Checkpoint {
     /// [`Error::Checkpoint`] when the folder is not in the diffusers layout, [`Error::Config`] naming the key of
     /// `model_index.json` that is not supported.
     pub fn open(folder: &Path, mapping: Mapping) -> Result<Self> {
-        let metadata = std::fs::metadata(folder).map_err(Error::io("open", folder))?;
-        if !metadata.is_dir() {
-            let why = "is a file; a checkpoint is a folder in the diffusers layout, with model_index.json in it";
-            return Err(Error::file(folder, why));
-        }
+        remedy::check_folder(folder)?;
         Self::new(folder.to_owned(), Files::Disk(mapping))
     }
 
@@ -76,11 +69,11 @@ impl Checkpoint {
     fn new(folder: PathBuf, files: Files) -> Result<Self> {
         let path = folder.join("model_index.json");
         if !files.is_there(&path) {
-            return Err(Error::file(&folder, not_diffusers(&files.list(&folder)?)));
+            return Err(Error::file(&folder, remedy::no_index(&folder, &files)?));
         }
         let index = json::object(&files.read(&path, json::MAX_CONFIG)?, &path)?;
-        check_index(&path, &index)?;
-        Ok(Self { folder, files, index: Arc::new(index), hashed: Arc::default() })
+        let warnings = check_index(&path, &index)?;
+        Ok(Self { folder, files, index: Arc::new(index), warnings })
     }
 
     /// The folder that was opened, or the name in its place.
@@ -88,18 +81,23 @@ impl Checkpoint {
         &self.folder
     }
 
+    /// What is odd about its `model_index.json`.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
     /// The class that `model_index.json` names for a component: the scheduler's decides the step grid.
     pub fn class(&self, component: &str) -> Option<&str> {
         self.index.get(component)?.get(1)?.as_str()
     }
 
-    /// Opens a component's tensors and holds them against its name table.
+    /// Opens a component's tensors and checks them against its name table.
     ///
     /// # Errors
     /// [`Error::Io`] when a file cannot be read; [`Error::Checkpoint`] naming file and tensor when one is damaged,
     /// missing, misshapen or not of this configuration.
     pub fn component(&self, name: &str, table: &NameTable) -> Result<(Weights, Vec<Warning>)> {
-        let located = component::locate(&self.component_folder(name)?, &self.files)?;
+        let located = layout::locate(&self.component_folder(name)?, &self.files)?;
         Weights::new(Component::open(located, &self.files)?).checked(table)
     }
 
@@ -158,8 +156,11 @@ impl Checkpoint {
         if self.files.is_file(&file) {
             return Ok(file);
         }
-        let why = "is missing; save the tokenizer as T5TokenizerFast, which writes it, or fetch the checkpoint again";
-        Err(Error::Tokenizer { file, why: why.to_owned() })
+        let why = self.files.dangling(&file).unwrap_or_else(|| {
+            "is missing; save the tokenizer as T5TokenizerFast, which writes it, or fetch the checkpoint again"
+                .to_owned()
+        });
+        Err(Error::Tokenizer { file, why })
     }
 
     /// A hash of what the checkpoint's models are, quickly: the small files, and of each safetensors file size, header and
@@ -171,67 +172,53 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Io`] and [`Error::Checkpoint`] when a file cannot be read or its header is damaged.
     pub fn fingerprint(&self) -> Result<String> {
-        hash::quick(&self.files, &self.parts()?, false)
+        fingerprint(&self.files, &self.hashed_files()?, false)
     }
 
     /// A hash of one component with weights (`text_encoder`, `transformer`, `vae`), quickly: for caches of what it
     /// computes.
     ///
     /// It covers what [`fingerprint`](Self::fingerprint) covers and the time of the last change of each safetensors file. So
-    /// it changes whenever weights are written to; also when a file is copied without its time. Of a checkpoint in memory it covers every byte. SHA-256 in hex.
+    /// it changes whenever weights are written to; also when a file is copied without its time. Of a checkpoint in memory
+    /// it covers every byte. SHA-256 in hex.
     ///
     /// # Errors
     /// As [`fingerprint`](Self::fingerprint).
     pub fn component_fingerprint(&self, component: &str) -> Result<String> {
-        let mut parts = Vec::new();
-        self.component_parts(component, &mut parts)?;
-        hash::quick(&self.files, &parts, true)
-    }
-
-    /// A hash of every byte that the engine reads of the checkpoint's models, which takes as long as reading it. Kept as long as
-    /// sizes and times of the files stay the same. SHA-256 in hex.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when a file cannot be read, [`Error::Checkpoint`] when one is not there.
-    pub fn full_hash(&self) -> Result<String> {
-        let parts = self.parts()?;
-        let mut hashed = self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = hashed.as_ref().filter(|known| known.parts == parts) {
-            return Ok(known.hash.clone());
-        }
-        let hash = hash::full(&self.files, &parts)?;
-        Ok(hashed.insert(Hashed { parts, hash }).hash.clone())
+        let mut hashed = Vec::new();
+        self.files_of_component(component, &mut hashed)?;
+        fingerprint(&self.files, &hashed, true)
     }
 
     /// All files that are read, in a fixed order.
-    fn parts(&self) -> Result<Vec<Part>> {
-        let mut parts = vec![Part::small(&self.files, &self.folder, "model_index.json".into())?];
+    fn hashed_files(&self) -> Result<Vec<HashedFile>> {
+        let mut hashed = vec![HashedFile::small(&self.files, &self.folder, "model_index.json".into())?];
         for (component, ..) in COMPONENTS {
-            self.component_parts(component, &mut parts)?;
+            self.files_of_component(component, &mut hashed)?;
         }
-        Ok(parts)
+        Ok(hashed)
     }
 
     /// The files of one component.
-    fn component_parts(&self, component: &str, parts: &mut Vec<Part>) -> Result<()> {
+    fn files_of_component(&self, component: &str, hashed: &mut Vec<HashedFile>) -> Result<()> {
         let folder = self.component_folder(component)?;
         if component == "tokenizer" {
             // Without it ids can still be passed in.
             if self.files.is_file(&folder.join("tokenizer.json")) {
-                parts.push(Part::small(&self.files, &self.folder, "tokenizer/tokenizer.json".into())?);
+                hashed.push(HashedFile::small(&self.files, &self.folder, "tokenizer/tokenizer.json".into())?);
             }
             return Ok(());
         }
         let within =
             |path: &Path| format!("{component}/{}", path.strip_prefix(&folder).unwrap_or(path).to_string_lossy());
-        parts.push(Part::small(&self.files, &self.folder, within(&self.config_path(component)))?);
+        hashed.push(HashedFile::small(&self.files, &self.folder, within(&self.config_path(component)))?);
         if component != "scheduler" {
-            let located = component::locate(&folder, &self.files)?;
+            let located = layout::locate(&folder, &self.files)?;
             if let Some(index) = &located.index {
-                parts.push(Part::small(&self.files, &self.folder, within(index))?);
+                hashed.push(HashedFile::small(&self.files, &self.folder, within(index))?);
             }
             for (path, _) in &located.files {
-                parts.push(Part::tensors(&self.files, &self.folder, within(path))?);
+                hashed.push(HashedFile::tensors(&self.files, &self.folder, within(path))?);
             }
         }
         Ok(())
@@ -242,9 +229,9 @@ impl Checkpoint {
         if self.files.is_folder(&folder) {
             return Ok(folder);
         }
-        Err(Error::file(
-            &folder,
-            "is not there, or not a folder; model_index.json names it, fetch the checkpoint again",
-        ))
+        let why = self.files.dangling(&folder).unwrap_or_else(|| {
+            "is not there, or not a folder; model_index.json names it, fetch the checkpoint again".to_owned()
+        });
+        Err(Error::file(&folder, why))
     }
 }
