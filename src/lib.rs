@@ -43,7 +43,7 @@
 //! | `vulkan` | [GPUs](Device::vulkan) of any vendor; nothing is linked, the Vulkan loader is looked for at run time |
 //! | `mp4` | H.264 in MP4; builds OpenH264 from its source, which takes a C++ compiler |
 //!
-//! # Manners
+//! # Guarantees
 //!
 //! The crate never prints, ends the process or touches its signals. Bad input does not make it panic: every failure is
 //! an [`Error`] that names the thing and the remedy. It reads one environment variable: `ZOETROPE_SIMD`, `portable`, `avx2` or

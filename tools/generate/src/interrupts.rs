@@ -13,9 +13,8 @@ use crate::failure::{self, say};
 /// How long work that was asked to stop may take before the process ends without it.
 const GRACE: Duration = Duration::from_millis(600);
 
-/// Handles signals from now on, so that nothing incomplete is left; `json` asks for events that say what happened.
+/// Handles interrupts and lost pages from now on, so that nothing incomplete is left; `json` asks for events that say what happened.
 pub fn handle(outputs: &Outputs, cancel: Cancel, json: bool) {
-    signals::ignore_file_size_signal();
     if let Err(error) = on_interrupt(outputs.clone(), cancel, json) {
         say(&format!("generate: Ctrl-C will end the run without cleaning up: {error}"));
     }

@@ -14,12 +14,13 @@ use std::process::ExitCode;
 use clap::{Command, CommandFactory, FromArgMatches};
 use program::events::Event;
 use program::recipe::Recipe;
-use program::{bundled, devices, streams};
+use program::{bundled, devices, signals, streams};
 use zoetrope::{Error, Result, SimdLevel};
 
 use crate::args::Args;
 
 fn main() -> ExitCode {
+    signals::ignore_file_size_signal();
     let outcome = match Args::command().version(version()).try_get_matches() {
         Ok(matches) => Args::from_arg_matches(&matches),
         Err(error) => Err(error),

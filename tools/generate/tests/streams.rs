@@ -151,7 +151,7 @@ fn a_plan_is_printed_and_nothing_is_made() {
     for wrong in ["0", "-1", "nan", "much"] {
         fails(&tiny(&["--plan", "a prompt", "--memory", wrong]), 2, &["--memory", "a number of GiB above 0"]);
     }
-    // No machine has room for the whole of this in its memory.
+    // No machine has as much memory.
     let huge = ["--plan", "--size", "16384x16384", "--frames", "4093"];
     let output = tiny(&huge);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));

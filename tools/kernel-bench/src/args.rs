@@ -42,7 +42,7 @@ pub enum Command {
     /// Print the devices of this machine
     Devices,
     /// Measure only what devices can do at most
-    Peak(Place),
+    Peak(Hardware),
     /// Measure a suite of shapes
     Run(Run),
     /// Compare later files with the first one
@@ -57,7 +57,7 @@ pub enum Command {
 
 /// Where to measure.
 #[derive(Flags, Clone, Debug)]
-pub struct Place {
+pub struct Hardware {
     /// cpu, vulkan, vulkan:N or part of a GPU's name; more than once for more [default: the processor and every GPU that
     /// is no software driver]
     #[arg(long = "device", value_name = "DEVICE", value_parser = parsed::<DeviceChoice>)]
@@ -73,7 +73,7 @@ pub struct Place {
 pub struct Run {
     /// Where to measure.
     #[command(flatten)]
-    pub place: Place,
+    pub hardware: Hardware,
 
     /// The shapes: quick, wan-480p or wan-720p
     #[arg(long, default_value = "quick", value_parser = parsed::<Suite>)]
@@ -107,7 +107,7 @@ pub struct Run {
 /// Files to compare.
 #[derive(Flags, Debug)]
 pub struct Compare {
-    /// The file that others are held against, and those others
+    /// The file that others are compared with, and those others
     #[arg(value_name = "FILE", num_args = 2..)]
     pub files: Vec<PathBuf>,
 
@@ -146,7 +146,7 @@ pub struct Estimate {
 
     /// Which devices, without a file.
     #[command(flatten)]
-    pub place: Place,
+    pub hardware: Hardware,
 }
 
 /// What to try.

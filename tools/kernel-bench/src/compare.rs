@@ -1,4 +1,4 @@
-//! Two files held against each other, row by row.
+//! Two files compared, row by row.
 
 use std::collections::BTreeMap;
 

@@ -83,7 +83,7 @@ impl Pending {
     /// The row when all visits are over, on a device that can do so much at most.
     pub fn row(self, peak: &Peak) -> Row {
         let Self { case, storage, activations, by_units, path, found } = self;
-        let peak = if by_units { &peak.of_units() } else { peak };
+        let peak = if by_units { &peak.of_matrices() } else { peak };
         let weights = case.has_weight().then_some(storage);
         let (flop, bytes) = (case.flop(), bytes(&case, storage, activations));
         let (measured, skipped) = match found {
@@ -306,7 +306,7 @@ fn bytes(case: &Case, storage: Storage, activations: Storage) -> u64 {
     case.bytes_with(storage.size(), activations.size())
 }
 
-/// How often matrix units were at work.
+/// How often cooperative matrices were at work.
 fn unit_runs(device: &Device) -> u64 {
     if let Device::Vulkan(vulkan) = device { vulkan.unit_runs() } else { 0 }
 }
@@ -316,7 +316,7 @@ fn path(device: &Device, case: &Case, by_units: bool) -> String {
     if let Device::Vulkan(vulkan) = device {
         let cut = tune::class_of(case, by_units).map(|class| format!(", {}", vulkan.tuning().cut(class)));
         let way = match (vulkan.matrices(), device.precision()) {
-            (Some([m, n, k]), _) if by_units => format!("matrix units of {m}x{n}x{k}"),
+            (Some([m, n, k]), _) if by_units => format!("cooperative matrices of {m}x{n}x{k}"),
             (_, Precision::Half) => "f16 in f32".to_owned(),
             (_, Precision::Full) => "f32".to_owned(),
         };

@@ -81,7 +81,7 @@ pub fn peaks(choices: &[DeviceChoice]) -> Result<Vec<(Opened, Peak)>> {
         let peak = peak::measure(&opened.device, opened.info.cache)?;
         Ok((opened, peak))
     };
-    // At half precision, where matrix units are at work.
+    // At half precision, where cooperative matrices are at work.
     devices::open(choices, Precision::Half)?.into_iter().map(measured).collect()
 }
 

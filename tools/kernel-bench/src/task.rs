@@ -113,7 +113,7 @@ impl Task {
     /// # Errors
     /// Those of the op.
     pub fn run(&mut self) -> Result<Tensor> {
-        // It makes room for the next.
+        // Its memory is for the next.
         self.result = None;
         let result = self.run_op()?;
         // An op in place needs the only handle of what it writes.

@@ -100,7 +100,7 @@ fn cases(class: Class, probe: &Probe) -> Vec<Case> {
     cases.into_iter().skip(first).take(SHAPES).collect()
 }
 
-/// The class of a case whose shader is cut: that for matrix units or the other one.
+/// The class of a case whose shader is cut: that for cooperative matrices or the other one.
 pub fn class_of(case: &Case, by_units: bool) -> Option<Class> {
     match *case {
         Case::Linear(Linear { rows, .. }) if by_units => Some(Class::linear_units(rows)),

@@ -97,6 +97,11 @@ fn what_is_written_is_read_again() {
         let error = Results::read(&path).unwrap_err().to_string();
         assert!(error.contains(said) && error.contains("results.json"), "{error}");
     }
+    let long = folder.join("n".repeat(255));
+    write(&long, "text").unwrap();
+    assert_eq!(std::fs::read_to_string(&long).unwrap(), "text");
+    assert!(write(&folder.join("n".repeat(256)), "").unwrap_err().to_string().contains("ame too long"));
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2);
     assert!(write(&folder.join("none/results.json"), "").unwrap_err().to_string().contains("cannot write"));
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -15,7 +15,7 @@ pub struct Peak {
     /// have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub half_flops: Option<f64>,
-    /// FLOP a second of products of F16 matrices with sums of F32, where matrix units do them.
+    /// FLOP a second of products of F16 matrices with sums of F32, where cooperative matrices do them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matrix_flops: Option<f64>,
     /// Bytes a second that a copy reads and writes, past all caches.
@@ -40,8 +40,8 @@ impl Peak {
         }
     }
 
-    /// The peak of what matrix units do.
-    pub fn of_units(self) -> Self {
+    /// The peak of what cooperative matrices do.
+    pub fn of_matrices(self) -> Self {
         Self { flops: self.matrix_flops, thread_flops: None, ..self }
     }
 
@@ -93,7 +93,7 @@ mod tests {
         let [half_flops, matrix_flops] = [Some(200.0), Some(1000.0)];
         let peak =
             Peak { flops: Some(100.0), thread_flops: Some(50.0), half_flops, matrix_flops, bytes: 10.0, fresh: None };
-        assert_eq!(peak.of_units().bound(3000.0, 10.0), Some((3.0, Limit::Compute)));
+        assert_eq!(peak.of_matrices().bound(3000.0, 10.0), Some((3.0, Limit::Compute)));
         assert_eq!(peak.bound(1000.0, 10.0), Some((10.0, Limit::Compute)));
         assert_eq!(peak.bound(100.0, 100.0), Some((10.0, Limit::Memory)));
         assert_eq!((peak.thread_bound(1000.0, 10.0), peak.thread_bound(100.0, 100.0)), (Some(20.0), None));

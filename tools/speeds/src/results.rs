@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
 use zoetrope::weights;
@@ -113,7 +114,7 @@ pub struct Heap {
 /// What a GPU takes at most.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Bytes of a buffer that a shader sees at one time.
+    /// Bytes of a buffer that one binding of a shader holds.
     pub buffer_range: u64,
     /// Bytes of one allocation.
     pub allocation: u64,
@@ -331,11 +332,11 @@ impl Results {
 /// # Errors
 /// [`Error::Io`].
 pub fn write(path: &Path, text: &str) -> Result<()> {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".partial-{}", std::process::id()));
-    let partial = path.with_file_name(name);
-    let written = fs::write(&partial, text).map_err(Error::io("write", &partial));
+    // A name that does not grow with the file's own, which may be as long as names can be.
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let partial = path.with_file_name(format!(".results.partial-{}-{number}", std::process::id()));
+    let written = fs::write(&partial, text).map_err(Error::io("write", path));
     let written = written.and_then(|()| fs::rename(&partial, path).map_err(Error::io("write", path)));
     written.inspect_err(|_| {
         // Nothing half-written stays.

@@ -130,7 +130,7 @@ pub fn roofline(device: &DeviceResults) -> Result<String> {
                 .y_label_formatter(&|y| scaled(*y))
                 .x_desc("FLOP for each byte")
                 .draw()?;
-            let units = peak.matrix_flops.map(|_| peak.of_units());
+            let units = peak.matrix_flops.map(|_| peak.of_matrices());
             for peak in [Some(*peak), units].into_iter().flatten() {
                 chart.draw_series(LineSeries::new(roof(&peak, &xs, &ys), INK.stroke_width(2)))?;
             }
