@@ -5,7 +5,7 @@ use std::ops::Range;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::escaped;
+use super::escape::escaped;
 use crate::show;
 use speeds::case::Op;
 use speeds::error::{Error, Result};

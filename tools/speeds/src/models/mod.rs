@@ -1,5 +1,6 @@
 //! The models that a device's time is estimated for, as lists of ops: the engine's own way through them.
 
+mod piece;
 mod transformer;
 mod vae;
 
@@ -10,6 +11,7 @@ use zoetrope::models::Configs;
 
 use crate::case::{Case, ElementwiseKind, NormKind};
 use crate::error::{Error, Result};
+pub use piece::{Part, Piece};
 pub use transformer::Transformer;
 pub use vae::Vae;
 
@@ -114,57 +116,6 @@ pub struct Clip {
     pub steps: usize,
     /// Tokens of the prompt and of the negative prompt; without guidance the latter is 0.
     pub text: [usize; 2],
-}
-
-/// Part of a run that is told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
-    /// The text encoder.
-    TextEncoder,
-    /// The transformer's linear layers.
-    Gemm,
-    /// Its attention.
-    Attention,
-    /// Its other ops.
-    Other,
-    /// The VAE's decoder.
-    Vae,
-}
-
-impl Part {
-    /// All of them, in the order of a run.
-    pub const ALL: [Self; 5] = [Self::TextEncoder, Self::Gemm, Self::Attention, Self::Other, Self::Vae];
-
-    /// What it is called.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::TextEncoder => "UMT5",
-            Self::Gemm => "GEMM",
-            Self::Attention => "attention",
-            Self::Other => "other",
-            Self::Vae => "VAE",
-        }
-    }
-
-    /// Where an op of the transformer belongs.
-    fn of(case: &Case) -> Self {
-        match case {
-            Case::Linear(_) => Self::Gemm,
-            Case::Attention(_) => Self::Attention,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// An op, how often it runs, and where it belongs.
-#[derive(Clone, Copy, Debug)]
-pub struct Piece {
-    /// Where.
-    pub part: Part,
-    /// What.
-    pub case: Case,
-    /// How often.
-    pub count: usize,
 }
 
 /// The ops of a run.
