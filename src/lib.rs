@@ -87,7 +87,7 @@ pub mod video;
 mod vulkan;
 pub mod weights;
 
-pub use device::{Cancel, Chosen, Cpu, Device, DeviceChoice, DeviceOptions, PoolStats, Precision, tuning};
+pub use device::{Cancel, Cpu, Device, DeviceOptions, PoolStats, Precision, tuning};
 
 /// What the project's own tools need and nobody else: it may change with any version.
 #[doc(hidden)]

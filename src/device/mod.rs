@@ -1,16 +1,15 @@
 //! Where tensors live and ops run.
 
-mod choice;
 mod cpu;
 mod dry_run;
 pub(crate) mod identity;
+mod open;
 mod options;
 pub(crate) mod pool;
 mod run;
 pub mod tuning;
 pub(crate) mod work;
 
-pub use choice::{Chosen, DeviceChoice};
 pub use cpu::Cpu;
 pub(crate) use dry_run::CountedWeights;
 pub use options::{DeviceOptions, Precision};
