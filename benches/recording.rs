@@ -32,8 +32,8 @@ fn recording(criterion: &mut Criterion) {
     };
     let mut lines: [Line; 3] = [
         ("add, in place", Box::new(&mut in_place)),
-        ("rms_norm", Box::new(|| ops::rms_norm(&x, &scale, 1e-6).map(drop))),
-        ("layer_norm", Box::new(|| ops::layer_norm(&x, None, 1e-6).map(drop))),
+        ("rms_norm", Box::new(|| ops::rms_norm(&x, &scale, 1e-6, ops::OutputType::F32).map(drop))),
+        ("layer_norm", Box::new(|| ops::layer_norm(&x, None, 1e-6, ops::OutputType::F32).map(drop))),
     ];
     let mut group = criterion.benchmark_group("recording");
     group.sample_size(10).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));

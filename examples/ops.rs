@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use zoetrope::ops::{self, Conv3dParams, KeyValue};
+use zoetrope::ops::{self, Conv3dParams, KeyValue, OutputType};
 use zoetrope::rng::randn;
 use zoetrope::weights::{Mapping, Weights};
 use zoetrope::{Device, DeviceOptions, Result, Tensor};
@@ -35,11 +35,11 @@ fn main() -> Result<()> {
     let features = ops::conv3d(&video, None, &kernel, Some(&bias), params)?;
 
     let ones = Tensor::from_slice(&device, [outputs], &vec![1.0; outputs])?;
-    let tokens = ops::rms_norm(&features, &ones, 1e-6)?.reshape([2 * 8 * 6, outputs])?;
+    let tokens = ops::rms_norm(&features, &ones, 1e-6, OutputType::F32)?.reshape([2 * 8 * 6, outputs])?;
 
     // Every pixel attends to every other, one head.
     let keys = KeyValue::new(tokens.clone(), tokens.clone());
-    let mixed = ops::attention(&tokens, &[keys], 1, 1.0 / (outputs as f32).sqrt())?;
+    let mixed = ops::attention(&tokens, &[keys], 1, 1.0 / (outputs as f32).sqrt(), OutputType::F32)?;
 
     let values = mixed.values()?;
     let mean = values.iter().sum::<f32>() / values.len() as f32;
