@@ -211,13 +211,11 @@ fn is_off(value: &Value) -> bool {
     }
 }
 
-/// Whether two values are equal: numbers by value (1000 is 1000.0), and all that switch an option off.
+/// Whether two values are equal: numbers by value (1000 is 1000.0), and null as false.
 fn same(a: &Value, b: &Value) -> bool {
-    if is_off(a) && is_off(b) {
-        return true;
-    }
-    match (a.as_f64(), b.as_f64()) {
-        (Some(a), Some(b)) => a == b,
+    match (a, b) {
+        (Value::Null, Value::Bool(false)) | (Value::Bool(false), Value::Null) => true,
+        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
         _ => a == b,
     }
 }
