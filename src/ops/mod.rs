@@ -43,7 +43,8 @@ pub use upsample::upsample_nearest;
 pub use zoetrope_kernels::Activation;
 
 pub use probe::Arithmetic;
-pub(crate) use probe::multiply_add;
+#[doc(hidden)]
+pub use probe::multiply_add;
 pub(crate) use trial::units_are_right;
 
 use crate::device::tuning::{Class, Cut, UNIT_TERMS};

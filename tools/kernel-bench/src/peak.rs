@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 use speeds::Result;
 use speeds::peak::Peak;
+use zoetrope::internals::multiply_add;
 use zoetrope::ops::{self, Arithmetic};
-use zoetrope::plan::multiply_add;
 use zoetrope::{Device, Tensor};
 
 use crate::clock::Moment;

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use zoetrope::internals::tuning::{Class, Cut, Tuning};
 use zoetrope::plan::Probe;
-use zoetrope::tuning::{Class, Cut, Tuning};
 use zoetrope::{Device, DeviceOptions, Precision};
 
 use crate::clock::Moment;

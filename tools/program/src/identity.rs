@@ -7,9 +7,9 @@ pub fn engine() -> String {
     format!("zoetrope {}", env!("CARGO_PKG_VERSION"))
 }
 
-/// The engine's version with a hash of its shaders.
+/// The engine's version with a hash of its kernels and shaders.
 pub fn build() -> String {
-    format!("{}, shaders {}", engine(), zoetrope::tuning::shaders())
+    format!("{}, build {}", engine(), zoetrope::internals::build())
 }
 
 /// The device with everything of it that bits depend on: its name and driver or instruction set, and on a GPU the
@@ -17,12 +17,9 @@ pub fn build() -> String {
 ///
 /// It begins with the device's displayed name.
 pub fn device(device: &Device) -> String {
-    let name = Precision::of(&device.to_string()).0.to_owned();
-    let Device::Vulkan(vulkan) = device else { return name };
-    let matrices = vulkan.matrices().map(|[m, n, k]| format!(", cooperative matrices {m}x{n}x{k}"));
-    let mut hash = hmac_sha256::Hash::new();
-    hash.update(format!("{:?}", vulkan.tuning()));
-    format!("{name}{}, tile sizes {}", matrices.unwrap_or_default(), &crate::hash::hex(hash)[..16])
+    let (shown, identity) = (device.to_string(), device.identity());
+    let (name, _) = Precision::of(&shown);
+    format!("{name}{}", identity.strip_prefix(&shown).unwrap_or_default())
 }
 
 /// Whether an [identity](device) that was recorded, or a displayed name of version 1 of a recipe, is that of `here`.
