@@ -14,7 +14,7 @@ fn high_water(pipeline: &Pipeline, frames: usize) -> u64 {
     let latents = Tensor::from_slice(&device, shape, &values).unwrap();
     let mut decoded = 0;
     let count = &mut |event| decoded += usize::from(matches!(event, Progress::Frame { .. }));
-    pipeline.decode(&device, &latents, 16.into(), &mut NullSink, count).unwrap();
+    pipeline.decode(&device, &latents, 16, &mut NullSink, count).unwrap();
     assert_eq!(decoded, frames);
     let stats = device.pool_stats();
     assert!(stats.live + stats.kept <= stats.high_water);
