@@ -2,14 +2,14 @@
 //!
 //! `cargo run --release --example ops [FILE.safetensors PREFIX [DEVICE]]`, by default on the decoder of a tiny checkpoint
 //! and on the processor; the tensors used are `PREFIX.weight` `[N, C, 3, 3, 3]` and `PREFIX.bias` `[N]`. A DEVICE is cpu,
-//! or with `--features vulkan` auto, vulkan, vulkan:N or part of a GPU's name.
+//! or with `--features vulkan` the number of a GPU, from 0.
 
 use std::path::Path;
 
-use zoetrope::ops::{self, Conv3dParams, KeyValue};
+use zoetrope::ops::{self, Conv3dParams, KeyValue, OutputType};
 use zoetrope::rng::randn;
 use zoetrope::weights::{Mapping, Weights};
-use zoetrope::{DeviceChoice, DeviceOptions, Result, Tensor};
+use zoetrope::{Device, DeviceOptions, Result, Tensor};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -19,8 +19,10 @@ fn main() -> Result<()> {
     let prefix = arguments.next().unwrap_or_else(|| "decoder.mid_block.resnets.0.conv1".into());
 
     // The kernel stays in the file's own pages and dtype; small vectors become tensors.
-    let choice: DeviceChoice = arguments.next().map_or(Ok(DeviceChoice::Cpu), |text| text.parse())?;
-    let device = choice.open(&mut |_| DeviceOptions::default())?.device;
+    let device = match arguments.next().as_deref() {
+        None | Some("cpu") => Device::cpu()?,
+        Some(number) => Device::vulkan(number.parse().expect("the number of a GPU"), DeviceOptions::default())?,
+    };
     let weights = Weights::open(file.as_ref(), Mapping::Map)?.at(prefix);
     let kernel = weights.get("weight")?;
     let &[outputs, inputs, ..] = kernel.shape().dims() else { panic!("a convolution has five axes") };
@@ -33,11 +35,11 @@ fn main() -> Result<()> {
     let features = ops::conv3d(&video, None, &kernel, Some(&bias), params)?;
 
     let ones = Tensor::from_slice(&device, [outputs], &vec![1.0; outputs])?;
-    let tokens = ops::rms_norm(&features, &ones, 1e-6)?.reshape([2 * 8 * 6, outputs])?;
+    let tokens = ops::rms_norm(&features, &ones, 1e-6, OutputType::F32)?.reshape([2 * 8 * 6, outputs])?;
 
     // Every pixel attends to every other, one head.
     let keys = KeyValue::new(tokens.clone(), tokens.clone());
-    let mixed = ops::attention(&tokens, &[keys], 1, 1.0 / (outputs as f32).sqrt())?;
+    let mixed = ops::attention(&tokens, &[keys], 1, 1.0 / (outputs as f32).sqrt(), OutputType::F32)?;
 
     let values = mixed.values()?;
     let mean = values.iter().sum::<f32>() / values.len() as f32;

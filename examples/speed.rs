@@ -11,7 +11,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use zoetrope::models::{Configs, umt5, wan, wan_vae};
-use zoetrope::ops::{self, Activation, Conv3dParams, KeyValue};
+use zoetrope::ops::{self, Activation, Conv3dParams, KeyValue, OutputType};
 use zoetrope::rng::randn;
 use zoetrope::weights::{Checkpoint, Mapping, Storage, Weight};
 use zoetrope::{Device, DeviceOptions, Tensor};
@@ -56,13 +56,13 @@ fn task(line: &str, checkpoint: &Checkpoint, device: &Device) -> Outcome<Task> {
     Ok(match (name, &sizes[..]) {
         ("linear", &[rows, k, n]) => {
             let (x, w, bias) = (tensor(&device, &[rows, k])?, weight(&[n, k])?, tensor(&device, &[n])?);
-            Box::new(move || ops::linear(&x, &w, Some(&bias), Activation::None).map(drop))
+            Box::new(move || ops::linear(&x, &w, Some(&bias), Activation::None, OutputType::F32).map(drop))
         }
         ("attention", &[heads, tokens, head_dim]) => {
             let [q, k, v] = [(); 3].map(|()| tensor(&device, &[tokens, heads * head_dim]));
             let (q, keys) = (q?, [KeyValue::new(k?, v?)]);
             let scale = 1.0 / (head_dim as f32).sqrt();
-            Box::new(move || ops::attention(&q, &keys, heads, scale).map(drop))
+            Box::new(move || ops::attention(&q, &keys, heads, scale, OutputType::F32).map(drop))
         }
         ("conv3d", &[inputs, outputs, frames, side]) => {
             let (x, tail) =

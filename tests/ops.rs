@@ -8,7 +8,7 @@ use common::compare::{Limit, agree};
 use common::reference::{self, Act};
 use on_device::{ALL, Check, HALVES, Outcome};
 use proptest::prelude::*;
-use zoetrope::ops::{self, Activation, AttentionBias, Conv3dParams, KeyValue};
+use zoetrope::ops::{self, Activation, AttentionBias, Conv3dParams, KeyValue, OutputType};
 use zoetrope::weights::Weight;
 use zoetrope::{Device, DeviceOptions, Error, SimdLevel, Tensor};
 
@@ -121,14 +121,20 @@ fn a_misfit_is_an_error_that_names_op_and_shapes() {
     let plain = Conv3dParams { stride: [1; 3], pad_front: 0, pad: [0; 4] };
     let keys = |rows| KeyValue::new(zeros(&[rows, 8]), zeros(&[rows, 8]));
     let misfits = [
-        ops::linear(&x, &matrix(&[5, 7]), None, Activation::None),
-        ops::linear(&x, &matrix(&[5, 8]), Some(&zeros(&[4])), Activation::None),
-        ops::attention(&x, &[keys(2)], 3, 1.0),
-        ops::attention(&x, &[keys(2), keys(2)], 2, 1.0),
-        ops::attention(&x, &[KeyValue { length: 3, ..keys(2) }], 2, 1.0),
-        ops::attention(&x, &[KeyValue { length: 0, ..keys(2) }], 2, 1.0),
-        ops::attention(&x, &[], 2, 1.0),
-        ops::attention(&x, &[KeyValue { bias: AttentionBias::PerKey(zeros(&[3])), ..keys(2) }], 2, 1.0),
+        ops::linear(&x, &matrix(&[5, 7]), None, Activation::None, OutputType::F32),
+        ops::linear(&x, &matrix(&[5, 8]), Some(&zeros(&[4])), Activation::None, OutputType::F32),
+        ops::attention(&x, &[keys(2)], 3, 1.0, OutputType::F32),
+        ops::attention(&x, &[keys(2), keys(2)], 2, 1.0, OutputType::F32),
+        ops::attention(&x, &[KeyValue { length: 3, ..keys(2) }], 2, 1.0, OutputType::F32),
+        ops::attention(&x, &[KeyValue { length: 0, ..keys(2) }], 2, 1.0, OutputType::F32),
+        ops::attention(&x, &[], 2, 1.0, OutputType::F32),
+        ops::attention(
+            &x,
+            &[KeyValue { bias: AttentionBias::PerKey(zeros(&[3])), ..keys(2) }],
+            2,
+            1.0,
+            OutputType::F32,
+        ),
         ops::conv3d(&x, None, &matrix(&[5, 8, 1, 3, 3]), None, plain),
         ops::conv3d(&video, None, &matrix(&[5, 7, 1, 3, 3]), None, plain),
         ops::conv3d(&video, None, &matrix(&[5, 8, 3, 3, 3]), None, plain),
@@ -136,9 +142,9 @@ fn a_misfit_is_an_error_that_names_op_and_shapes() {
         ops::conv3d(&video, Some(&zeros(&[1, 4, 3, 8])), &matrix(&[5, 8, 2, 3, 3]), None, plain),
         ops::add(x.clone(), &zeros(&[8, 3])),
         ops::mul(x.clone(), &zeros(&[3])),
-        ops::rms_norm(&x, &zeros(&[7]), 1e-6),
-        ops::layer_norm(&x, Some((&zeros(&[8]), &zeros(&[9]))), 1e-6),
-        ops::channel_norm(&x, &zeros(&[3]), Activation::None),
+        ops::rms_norm(&x, &zeros(&[7]), 1e-6, OutputType::F32),
+        ops::layer_norm(&x, Some((&zeros(&[8]), &zeros(&[9]))), 1e-6, OutputType::F32),
+        ops::channel_norm(&x, &zeros(&[3]), Activation::None, OutputType::F32),
         ops::modulate(x.clone(), &zeros(&[3]), &zeros(&[8])),
         ops::gated_add(x.clone(), &zeros(&[2, 8]), &zeros(&[8])),
         ops::linear_add(x.clone(), 2, &zeros(&[2, 8]), &matrix(&[8, 8]), None, None),
@@ -172,9 +178,9 @@ fn a_cancelled_device_says_so() {
     let w = Weight::from_f32("w", [64, 64], vec![0.0; 64 * 64]);
     let video = Tensor::zeros(&device, [1, 2, 4, 4]).unwrap();
     for result in [
-        ops::linear(&x, &w, None, Activation::None),
+        ops::linear(&x, &w, None, Activation::None, OutputType::F32),
         ops::add(x.clone(), &x),
-        ops::layer_norm(&x, None, 1e-6),
+        ops::layer_norm(&x, None, 1e-6, OutputType::F32),
         ops::clamp(x.clone(), 0.0, 1.0),
         ops::unpatchify(&x, [4, 1, 32, 32], [1, 4, 4]),
         ops::channels_last(&video),
@@ -205,7 +211,7 @@ proptest! {
                 &tensor(&device, &[rows, k], &x),
                 &Weight::from_f32("w", [n, k], w.clone()),
                 None,
-                Activation::None,
+                Activation::None, OutputType::F32,
             ).unwrap();
             let want = reference::linear(&x, &w, rows, k, n, None, Act::None);
             holds("linear", agree(&read(&got), &want, Limit::F32.of_terms(1.0)));
@@ -265,18 +271,18 @@ proptest! {
         let b = Tensor::zeros(&device, &w[..]).unwrap();
         let m = Weight::from_f32("w", &w[..], vec![0.0; w.iter().product()]);
         let params = Conv3dParams { stride: [1, 2, 1], pad_front: 1, pad: [1, 0, 0, 1] };
-        let _ = ops::linear(&a, &m, None, Activation::None);
+        let _ = ops::linear(&a, &m, None, Activation::None, OutputType::F32);
         let _ = ops::conv3d(&a, None, &m, None, params);
         let _ = ops::conv3d(&a, Some(&b), &m, None, params);
         let _ = ops::conv3d_add(b.clone(), &a, None, &m, None, params);
-        let _ = ops::attention(&a, &[KeyValue::new(b.clone(), b.clone())], 1, 1.0);
-        let _ = ops::attention(&a, &[KeyValue::new(a.clone(), a.clone())], 0, 1.0);
+        let _ = ops::attention(&a, &[KeyValue::new(b.clone(), b.clone())], 1, 1.0, OutputType::F32);
+        let _ = ops::attention(&a, &[KeyValue::new(a.clone(), a.clone())], 0, 1.0, OutputType::F32);
         let _ = ops::clamp(a.clone(), f32::NAN, 1.0);
         let _ = ops::unpatchify(&a, [1, 2, 2, 2], [1, 2, 0]);
         let _ = ops::add(a.clone(), &b);
-        let _ = ops::rms_norm(&a, &b, 1e-6);
-        let _ = ops::layer_norm(&a, Some((&b, &b)), 1e-6);
-        let _ = ops::channel_norm(&a, &b, Activation::Silu);
+        let _ = ops::rms_norm(&a, &b, 1e-6, OutputType::F32);
+        let _ = ops::layer_norm(&a, Some((&b, &b)), 1e-6, OutputType::F32);
+        let _ = ops::channel_norm(&a, &b, Activation::Silu, OutputType::F32);
         let _ = ops::modulate(a.clone(), &b, &b);
         let _ = ops::gated_add(a.clone(), &b, &b);
         let _ = ops::linear_add(a.clone(), x.len(), &b, &m, None, None);

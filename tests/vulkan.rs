@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use checkpoints::{Copy, fixture, poison};
 use traffic::Traffic;
-use zoetrope::ops::{self, Activation, Arithmetic, Conv3dParams, Keep, KeyValue};
+use zoetrope::ops::{self, Activation, Arithmetic, Conv3dParams, KeyValue, OutputType};
 use zoetrope::plan::multiply_add;
 use zoetrope::tuning::{Class, Tuning};
 use zoetrope::video::NullSink;
@@ -93,15 +93,15 @@ fn tensors_of_two_devices_are_an_error() {
             for outcome in [
                 ops::add(x.clone(), &y),
                 ops::modulate(x.clone(), &x, &y),
-                ops::linear(&x, &w, Some(&y), Activation::None),
-                ops::rms_norm(&x, &y, 1e-6),
+                ops::linear(&x, &w, Some(&y), Activation::None, OutputType::F32),
+                ops::rms_norm(&x, &y, 1e-6, OutputType::F32),
             ] {
                 assert!(matches!(outcome, Err(Error::Device { fault: DeviceFault::Elsewhere, .. })));
             }
         }
         // A weight goes where it is asked for, and back.
         for place in [device, &second, device, &cpu] {
-            let out = ops::linear(&filled(place, 4, 1.0), &w, None, Activation::None).unwrap();
+            let out = ops::linear(&filled(place, 4, 1.0), &w, None, Activation::None, OutputType::F32).unwrap();
             assert!(all(&out, 4.0));
         }
     }
@@ -114,7 +114,7 @@ fn weights_give_way_to_others_within_the_budget() {
         let device = Device::vulkan(index, options).unwrap();
         let weight = |n: usize| Weight::from_f32("w", [n, 256], vec![0.5; n * 256]);
         let x = Tensor::from_slice(&device, [1, 256], &[1.0; 256]).unwrap();
-        let forward = |w: &Weight| ops::linear(&x, w, None, Activation::None);
+        let forward = |w: &Weight| ops::linear(&x, w, None, Activation::None, OutputType::F32);
         let first = weight(600);
         assert!(all(&forward(&first).unwrap(), 128.0));
         let second = weight(600);
@@ -199,7 +199,7 @@ fn operands_that_no_shader_sees_whole_are_taken_in_parts() {
         let [got, want] = both(&|device| {
             let x = Tensor::from_slice(device, [5, WIDE], &few(5 * WIDE)).unwrap();
             let bias = Tensor::from_slice(device, [rows], &few(rows)).unwrap();
-            ops::linear(&x, &w, Some(&bias), Activation::None).unwrap()
+            ops::linear(&x, &w, Some(&bias), Activation::None, OutputType::F32).unwrap()
         });
         assert!(apart(&got, &want) < 1e-6, "linear: {} on {device}", apart(&got, &want));
         drop(w);
@@ -209,12 +209,13 @@ fn operands_that_no_shader_sees_whole_are_taken_in_parts() {
         let w = Weight::from_f32("w", [2, c, 3, 3, 3], few(2 * c * 27));
         let params = Conv3dParams { stride: [1, 4, 4], pad_front: 1, pad: [1, 2, 1, 2] };
         let [got, want] = both(&|device| {
-            let video = |frames, keep| {
-                Tensor::from_slice_as(device, [frames, height, width, c], &x[..frames * height * width * c], keep)
+            let video = |frames, output| {
+                Tensor::from_slice_as(device, [frames, height, width, c], &x[..frames * height * width * c], output)
                     .unwrap()
             };
             let bias = Tensor::from_slice(device, [2], &[0.5, -2.0]).unwrap();
-            ops::conv3d(&video(2, Keep::Operand), Some(&video(1, Keep::Full)), &w, Some(&bias), params).unwrap()
+            ops::conv3d(&video(2, OutputType::Operand), Some(&video(1, OutputType::F32)), &w, Some(&bias), params)
+                .unwrap()
         });
         assert!(apart(&got, &want) < 1e-6, "conv3d: {} on {device}", apart(&got, &want));
         // Keys and values of 136 MB each. Not more of them: lavapipe leaves a shader's loops after 65,535 turns in all.
@@ -229,7 +230,7 @@ fn operands_that_no_shader_sees_whole_are_taken_in_parts() {
             let value = Tensor::from_slice(device, [keys, heads * head_dim], &value).unwrap();
             let kv = KeyValue { key, value, bias, length: keys - 1 };
             let q = Tensor::from_slice(device, [4, heads * head_dim], &few(4 * heads * head_dim)).unwrap();
-            ops::attention(&q, &[kv.clone(), kv], heads, 0.1).unwrap()
+            ops::attention(&q, &[kv.clone(), kv], heads, 0.1, OutputType::F32).unwrap()
         });
         assert!(apart(&got, &want) < 1e-6, "attention: {} on {device}", apart(&got, &want));
     }
@@ -257,12 +258,12 @@ fn half_precision_is_for_gpus_and_its_tensors_for_products() {
     let Err(error) = Device::cpu_with(options) else { panic!("a processor at half precision") };
     assert!(matches!(error, Error::Request { what: "precision", .. }), "{error}");
     for device in gpu::at_half() {
-        let x = Tensor::from_slice_as(&device, [2, 2], &[1.0, 2.0, 3.0, 4.0], Keep::Operand).unwrap();
+        let x = Tensor::from_slice_as(&device, [2, 2], &[1.0, 2.0, 3.0, 4.0], OutputType::Operand).unwrap();
         let Err(error) = ops::add(x.clone(), &x) else { panic!("a sum of operands") };
         assert!(matches!(error, Error::Shape { .. }), "{error}");
         assert!(x.clone().reshape([4, 1]).is_err(), "rows that end within a word");
         // Rounded to what is too large for F16, a number is not finite.
-        let x = Tensor::from_slice_as(&device, [1, 2], &[1.0, 1e6], Keep::Operand).unwrap();
+        let x = Tensor::from_slice_as(&device, [1, 2], &[1.0, 1e6], OutputType::Operand).unwrap();
         assert!(!x.is_finite().unwrap());
     }
 }
@@ -321,11 +322,12 @@ fn other_cuts_give_the_same_results_and_are_kept() {
     let results = |device: &Device| {
         let tensor = |shape: &[usize]| Tensor::from_slice(device, shape, &numbers(shape.iter().product())).unwrap();
         let weight = |shape: &[usize]| Weight::from_f32("w", shape, numbers(shape.iter().product()));
-        let linear = ops::linear(&tensor(&[37, 70]), &weight(&[75, 70]), None, Activation::None).unwrap();
+        let linear =
+            ops::linear(&tensor(&[37, 70]), &weight(&[75, 70]), None, Activation::None, OutputType::F32).unwrap();
         let params = Conv3dParams { stride: [1; 3], pad_front: 2, pad: [1; 4] };
         let conv = ops::conv3d(&tensor(&[2, 9, 7, 20]), None, &weight(&[50, 20, 3, 3, 3]), None, params).unwrap();
         let kv = [KeyValue::new(tensor(&[45, 96]), tensor(&[45, 96]))];
-        let attention = ops::attention(&tensor(&[41, 96]), &kv, 2, 0.2).unwrap();
+        let attention = ops::attention(&tensor(&[41, 96]), &kv, 2, 0.2, OutputType::F32).unwrap();
         [linear, conv, attention].map(|tensor| tensor.to_vec().unwrap())
     };
     for index in 0..gpu::devices().len() {

@@ -1,15 +1,15 @@
 //! Where tensors live and ops run.
 
-mod choice;
 mod cpu;
 mod dry_run;
+pub(crate) mod identity;
+mod open;
 mod options;
 pub(crate) mod pool;
 mod run;
 pub mod tuning;
 pub(crate) mod work;
 
-pub use choice::{Chosen, DeviceChoice};
 pub use cpu::Cpu;
 pub(crate) use dry_run::CountedWeights;
 pub use options::{DeviceOptions, Precision};
@@ -102,6 +102,21 @@ impl Device {
             Self::Cpu(cpu) => cpu.job(),
             Self::Vulkan(vulkan) => vulkan.job(),
         }
+    }
+
+    /// All that decides the bits of a result here: the device as it is displayed, on a GPU the tile sizes and the shape of
+    /// cooperative matrices too, and this [build](identity::build)'s kernels and shaders. For caches and recipes.
+    pub fn identity(&self) -> String {
+        let more = match self {
+            Self::Cpu(_) => String::new(),
+            Self::Vulkan(vulkan) => {
+                let matrices = vulkan.matrices().map(|[m, n, k]| format!(", matrices {m}x{n}x{k}"));
+                let tuning = Some(vulkan.tuning().identity()).filter(|tuning| !tuning.is_empty());
+                let tuning = tuning.map(|tuning| format!(", tuning {tuning}"));
+                matrices.unwrap_or_default() + &tuning.unwrap_or_default()
+            }
+        };
+        format!("{self}{more}, build {}", identity::build())
     }
 
     /// The flag that stops the work of this handle.

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::weights::hex;
+
 /// An op and a kind of shape, which have sizes of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
@@ -244,6 +246,14 @@ impl Tuning {
         self.0.iter().find(|(other, _)| *other == class).map_or_else(|| class.usual(), |(_, cut)| *cut)
     }
 
+    /// What tells it from other sizes, in hexadecimal digits; empty for the usual ones.
+    pub(super) fn identity(&self) -> String {
+        if self.0.is_empty() {
+            return String::new();
+        }
+        hex(&hmac_sha256::Hash::hash(self.to_text().as_bytes())[..4])
+    }
+
     /// As a file has it.
     pub(crate) fn to_text(&self) -> String {
         let lines = self.0.iter().map(|(class, cut)| format!("{class}: {cut}\n"));
@@ -271,8 +281,7 @@ impl Tuning {
 
 /// SHA-256 of the manifest of all shaders, in hexadecimal: what is known of a device holds for these alone.
 pub fn shaders() -> String {
-    let hash = hmac_sha256::Hash::hash(include_bytes!("../../shaders/manifest.txt"));
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hmac_sha256::Hash::hash(include_bytes!("../../shaders/manifest.txt")))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use std::ops::Range;
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::{result_of, vector};
-use crate::ops::{self, Activation, Keep};
+use crate::ops::{self, Activation, OutputType};
 use crate::tensor::Tensor;
 use crate::weights::{Weight, Weights};
 
@@ -50,17 +50,17 @@ impl Linear {
 
     /// [`forward`](Self::forward) with an activation on the result.
     pub fn forward_with(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        self.forward_as(x, activation, Keep::Full)
+        self.forward_as(x, activation, OutputType::F32)
     }
 
     /// `x` `[.., in]` to what a product or norm reads next.
     pub fn operand(&self, x: &Tensor) -> Result<Tensor> {
-        self.forward_as(x, Activation::None, Keep::Operand)
+        self.forward_as(x, Activation::None, OutputType::Operand)
     }
 
     /// [`forward_with`](Self::forward_with), the result kept as told.
-    pub fn forward_as(&self, x: &Tensor, activation: Activation, keep: Keep) -> Result<Tensor> {
-        result_of(&self.name, ops::linear_as(x, &self.weight, self.bias.as_ref(), activation, keep)?)
+    pub fn forward_as(&self, x: &Tensor, activation: Activation, output: OutputType) -> Result<Tensor> {
+        result_of(&self.name, ops::linear(x, &self.weight, self.bias.as_ref(), activation, output)?)
     }
 
     /// `x + gate * forward(h)`, `x` `[.., out]` being added to from row `first` on.

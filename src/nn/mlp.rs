@@ -1,7 +1,7 @@
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::Linear;
-use crate::ops::{Activation, Keep};
+use crate::ops::{Activation, OutputType};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
@@ -44,6 +44,6 @@ impl Mlp {
     }
 
     fn hidden(&self, x: &Tensor) -> Result<Tensor> {
-        self.up.forward_as(x, Activation::GeluTanh, Keep::Operand)
+        self.up.forward_as(x, Activation::GeluTanh, OutputType::Operand)
     }
 }

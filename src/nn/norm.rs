@@ -3,7 +3,7 @@ use std::ops::Range;
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::{result_of, vector};
-use crate::ops::{self, Activation, Keep};
+use crate::ops::{self, Activation, OutputType};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
@@ -20,8 +20,8 @@ impl RmsNorm {
     }
 
     /// For a product to read, or in full.
-    pub fn forward(&self, x: &Tensor, keep: Keep) -> Result<Tensor> {
-        result_of(&self.name, ops::rms_norm_as(x, &self.weight, self.eps, keep)?)
+    pub fn forward(&self, x: &Tensor, output: OutputType) -> Result<Tensor> {
+        result_of(&self.name, ops::rms_norm(x, &self.weight, self.eps, output)?)
     }
 
     /// With the rotation of `heads` after it; see [`ops::rms_norm_rope`].
@@ -51,7 +51,7 @@ impl LayerNorm {
 
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let affine = self.affine.as_ref().map(|(weight, bias)| (weight, bias));
-        result_of(&self.name, ops::layer_norm_as(x, affine, self.eps, Keep::Operand)?)
+        result_of(&self.name, ops::layer_norm(x, affine, self.eps, OutputType::Operand)?)
     }
 
     /// With `scale` and `shift`, `D` values each, in place of an affine part: `norm(x) * scale + shift`, the adaptive norm
@@ -59,7 +59,7 @@ impl LayerNorm {
     /// all rows in order, has its own.
     pub fn forward_adaptive(&self, x: &Tensor, parts: &[(Range<usize>, &Tensor, &Tensor)]) -> Result<Tensor> {
         let norm = |x: &Tensor, scale: &Tensor, shift: &Tensor| {
-            ops::layer_norm_as(x, Some((scale, shift)), self.eps, Keep::Operand)
+            ops::layer_norm(x, Some((scale, shift)), self.eps, OutputType::Operand)
         };
         let out = match parts {
             [(_, scale, shift)] => norm(x, scale, shift)?,
@@ -92,6 +92,6 @@ impl ChannelNorm {
 
     /// [`forward`](Self::forward) with an activation on the result.
     pub fn forward_with(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        result_of(&self.name, ops::channel_norm_as(x, &self.gamma, activation, Keep::Operand)?)
+        result_of(&self.name, ops::channel_norm(x, &self.gamma, activation, OutputType::Operand)?)
     }
 }

@@ -7,7 +7,7 @@ use crate::device::Device;
 use crate::device::tuning::{Class, Cut, KEYS, SUBGROUPS, UNIT_SIDE};
 use crate::device::work::Work;
 use crate::error::Result;
-use crate::tensor::{Keep, Tensor};
+use crate::tensor::{OutputType, Tensor};
 use crate::vulkan::{self, Bound, Dispatch, Units, Vulkan};
 
 /// What is added to the scaled scores before the softmax.
@@ -50,15 +50,7 @@ impl KeyValue {
 ///
 /// # Errors
 /// [`Shape`](crate::Error::Shape) naming the operands that do not fit.
-pub fn attention(q: &Tensor, branches: &[KeyValue], heads: usize, scale: f32) -> Result<Tensor> {
-    attention_as(q, branches, heads, scale, Keep::Full)
-}
-
-/// [`attention`] that keeps its result as told.
-///
-/// # Errors
-/// As [`attention`].
-pub fn attention_as(q: &Tensor, branches: &[KeyValue], heads: usize, scale: f32, keep: Keep) -> Result<Tensor> {
+pub fn attention(q: &Tensor, branches: &[KeyValue], heads: usize, scale: f32, output: OutputType) -> Result<Tensor> {
     const OP: &str = "attention";
     let width = q.shape().last();
     let rows = q.shape().rows();
@@ -90,8 +82,8 @@ pub fn attention_as(q: &Tensor, branches: &[KeyValue], heads: usize, scale: f32,
         }
     }
     // Heads of an odd width do not begin at whole words.
-    let keep = if (width / heads).is_multiple_of(2) { keep } else { Keep::Full };
-    let mut out = Tensor::uninit_as(q.device(), q.shape(), keep)?;
+    let output = if (width / heads).is_multiple_of(2) { output } else { OutputType::F32 };
+    let mut out = Tensor::uninit_as(q.device(), q.shape(), output)?;
     if q.shape().numel() == 0 {
         return Ok(out);
     }

@@ -6,7 +6,7 @@ use crate::device::Device;
 use crate::device::tuning::Class;
 use crate::device::work::Work;
 use crate::error::Result;
-use crate::tensor::{Keep, Tensor};
+use crate::tensor::{OutputType, Tensor};
 use crate::vulkan::{self, Dispatch, Vulkan};
 use crate::weights::Weight;
 
@@ -16,17 +16,15 @@ use crate::weights::Weight;
 ///
 /// # Errors
 /// [`Shape`](crate::Error::Shape) naming the operands that do not fit.
-pub fn linear(x: &Tensor, w: &Weight, bias: Option<&Tensor>, activation: Activation) -> Result<Tensor> {
-    linear_as(x, w, bias, activation, Keep::Full)
-}
-
-/// [`linear`] that keeps its result as told.
-///
-/// # Errors
-/// As [`linear`].
-pub fn linear_as(x: &Tensor, w: &Weight, bias: Option<&Tensor>, activation: Activation, keep: Keep) -> Result<Tensor> {
+pub fn linear(
+    x: &Tensor,
+    w: &Weight,
+    bias: Option<&Tensor>,
+    activation: Activation,
+    output: OutputType,
+) -> Result<Tensor> {
     let [n, k] = fitting("linear", x, w, bias)?;
-    let mut out = Tensor::uninit_as(x.device(), x.shape().with_last(n), keep)?;
+    let mut out = Tensor::uninit_as(x.device(), x.shape().with_last(n), output)?;
     match x.device() {
         Device::Cpu(cpu) => {
             let (rows, bias) = (x.shape().rows(), bias.map(Tensor::data));

@@ -6,7 +6,7 @@ use super::{LOCAL, check, check_row_vector, finished};
 use crate::device::Device;
 use crate::device::work::Work;
 use crate::error::Result;
-use crate::tensor::{Keep, Tensor};
+use crate::tensor::{OutputType, Tensor};
 use crate::vulkan::{self, Dispatch, Vulkan};
 
 /// `x / sqrt(mean(x²) + eps) * weight` over the last axis.
@@ -15,17 +15,9 @@ use crate::vulkan::{self, Dispatch, Vulkan};
 ///
 /// # Errors
 /// [`Shape`](crate::Error::Shape) if `weight` does not have `D` values.
-pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
-    rms_norm_as(x, weight, eps, Keep::Full)
-}
-
-/// [`rms_norm`] that keeps its result as told.
-///
-/// # Errors
-/// As [`rms_norm`].
-pub fn rms_norm_as(x: &Tensor, weight: &Tensor, eps: f32, keep: Keep) -> Result<Tensor> {
+pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32, output: OutputType) -> Result<Tensor> {
     check_row_vector("rms_norm", x, weight)?;
-    let mut out = Tensor::uninit_as(x.device(), x.shape(), keep)?;
+    let mut out = Tensor::uninit_as(x.device(), x.shape(), output)?;
     match x.device() {
         Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
             kernels::rms_norm(exec, x.data(), weight.data(), eps, out)
@@ -41,22 +33,14 @@ pub fn rms_norm_as(x: &Tensor, weight: &Tensor, eps: f32, keep: Keep) -> Result<
 ///
 /// # Errors
 /// [`Shape`](crate::Error::Shape) if the affine part does not have `D` values.
-pub fn layer_norm(x: &Tensor, affine: Option<(&Tensor, &Tensor)>, eps: f32) -> Result<Tensor> {
-    layer_norm_as(x, affine, eps, Keep::Full)
-}
-
-/// [`layer_norm`] that keeps its result as told.
-///
-/// # Errors
-/// As [`layer_norm`].
-pub fn layer_norm_as(x: &Tensor, affine: Option<(&Tensor, &Tensor)>, eps: f32, keep: Keep) -> Result<Tensor> {
+pub fn layer_norm(x: &Tensor, affine: Option<(&Tensor, &Tensor)>, eps: f32, output: OutputType) -> Result<Tensor> {
     let width = x.shape().last();
     check(x.shape().rank() >= 1 && width > 0, "layer_norm", x.shape(), [width], "a last axis that is not empty")?;
     if let Some((weight, bias)) = affine {
         check_row_vector("layer_norm", x, weight)?;
         check_row_vector("layer_norm", x, bias)?;
     }
-    let mut out = Tensor::uninit_as(x.device(), x.shape(), keep)?;
+    let mut out = Tensor::uninit_as(x.device(), x.shape(), output)?;
     match x.device() {
         Device::Cpu(cpu) => {
             let affine = affine.map(|(weight, bias)| (weight.data(), bias.data()));
@@ -79,17 +63,9 @@ pub fn layer_norm_as(x: &Tensor, affine: Option<(&Tensor, &Tensor)>, eps: f32, k
 ///
 /// # Errors
 /// [`Shape`](crate::Error::Shape) if `gamma` does not have `C` values.
-pub fn channel_norm(x: &Tensor, gamma: &Tensor, activation: Activation) -> Result<Tensor> {
-    channel_norm_as(x, gamma, activation, Keep::Full)
-}
-
-/// [`channel_norm`] that keeps its result as told.
-///
-/// # Errors
-/// As [`channel_norm`].
-pub fn channel_norm_as(x: &Tensor, gamma: &Tensor, activation: Activation, keep: Keep) -> Result<Tensor> {
+pub fn channel_norm(x: &Tensor, gamma: &Tensor, activation: Activation, output: OutputType) -> Result<Tensor> {
     check_row_vector("channel_norm", x, gamma)?;
-    let mut out = Tensor::uninit_as(x.device(), x.shape(), keep)?;
+    let mut out = Tensor::uninit_as(x.device(), x.shape(), output)?;
     match x.device() {
         Device::Cpu(cpu) => cpu.run(Work::moved(2 * x.shape().numel()), out.data_mut()?, |exec, out| {
             kernels::channel_norm(exec, x.data(), gamma.data(), activation, out)
@@ -116,7 +92,7 @@ pub fn rms_norm_rope(
     let [rows, half] = check_rope(OP, &x, heads, cos, sin)?;
     let device = x.device().clone();
     let Device::Vulkan(vulkan) = &device else {
-        return rope(rms_norm_as(&x, weight, eps, Keep::Operand)?, heads, cos, sin);
+        return rope(rms_norm(&x, weight, eps, OutputType::Operand)?, heads, cos, sin);
     };
     x.unshare()?;
     let (width, all, lanes) = (x.shape().last(), x.shape().rows(), lanes(x.shape().last()));

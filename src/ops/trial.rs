@@ -1,6 +1,6 @@
 //! Whether a GPU's matrix units do what they should: there are drivers that offer units, and miscount.
 
-use super::{Activation, Conv3dParams, Keep, KeyValue, attention, conv3d, linear};
+use super::{Activation, Conv3dParams, KeyValue, OutputType, attention, conv3d, linear};
 use crate::device::{Device, DeviceOptions};
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -24,7 +24,7 @@ fn agree(ours: &[Vec<f32>; 3], theirs: &[Vec<f32>; 3]) -> bool {
 /// What the three ops make of numbers that F16 holds.
 fn all_three(device: &Device) -> Result<[Vec<f32>; 3]> {
     let operand = |shape: &[usize], step: usize, scale: f32| {
-        Tensor::from_slice_as(device, shape, &pattern(shape.iter().product(), step, scale), Keep::Operand)
+        Tensor::from_slice_as(device, shape, &pattern(shape.iter().product(), step, scale), OutputType::Operand)
     };
     let weight = |shape: &[usize], step: usize| {
         let bytes = pattern(shape.iter().product(), step, 1.0).into_iter();
@@ -32,9 +32,10 @@ fn all_three(device: &Device) -> Result<[Vec<f32>; 3]> {
         Weight::from_bytes("trial", Storage::F16, shape, bytes)
     };
     // More rows than are few, and parts of tiles at every end.
-    let layer = linear(&operand(&[1100, 72], 7, 1.0)?, &weight(&[150, 72], 5)?, None, Activation::None)?;
+    let layer =
+        linear(&operand(&[1100, 72], 7, 1.0)?, &weight(&[150, 72], 5)?, None, Activation::None, OutputType::F32)?;
     let kv = KeyValue::new(operand(&[75, 128], 11, 0.25)?, operand(&[75, 128], 13, 0.25)?);
-    let attended = attention(&operand(&[140, 128], 17, 0.25)?, &[kv], 1, 0.25)?;
+    let attended = attention(&operand(&[140, 128], 17, 0.25)?, &[kv], 1, 0.25, OutputType::F32)?;
     let params = Conv3dParams { stride: [1; 3], pad_front: 0, pad: [1; 4] };
     let (x, tail) = (operand(&[3, 7, 9, 40], 19, 1.0)?, operand(&[2, 7, 9, 40], 23, 1.0)?);
     let convolved = conv3d(&x, Some(&tail), &weight(&[40, 40, 3, 3, 3], 29)?, None, params)?;

@@ -6,7 +6,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::wan_vae;
 use crate::tensor::Tensor;
-use crate::video::{Frame, FrameSink, VideoInfo};
+use crate::video::{Frame, FrameRate, FrameSink, VideoInfo};
 
 impl Pipeline {
     /// Decodes final latents `[C, T, H, W]` into a video of its own: [`decode_frames`](Self::decode_frames) between `start`
@@ -18,7 +18,7 @@ impl Pipeline {
         &self,
         device: &Device,
         latents: &Tensor,
-        fps: u32,
+        fps: FrameRate,
         sink: &mut dyn FrameSink,
         progress: OnProgress,
     ) -> Result<()> {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::device::{Device, Work};
 use crate::error::Result;
-use crate::ops::{self, Activation, Conv3dParams, KeyValue};
+use crate::ops::{self, Activation, Conv3dParams, KeyValue, OutputType};
 use crate::tensor::Tensor;
 use crate::weights::{Storage, Weight};
 
@@ -51,15 +51,16 @@ impl Probe {
         };
 
         let (x, w) = (tensor(&[384, 1536])?, weight(&[1536, 1536])?);
-        let linear = rate(|work| work.linear, &|| ops::linear(&x, &w, None, Activation::None))?;
+        let linear = rate(|work| work.linear, &|| ops::linear(&x, &w, None, Activation::None, OutputType::F32))?;
         let (q, kv) = (tensor(&[256, 1536])?, KeyValue::new(tensor(&[1024, 1536])?, tensor(&[1024, 1536])?));
-        let attention = rate(|work| work.attention, &|| ops::attention(&q, std::slice::from_ref(&kv), 12, 0.1))?;
+        let attention =
+            rate(|work| work.attention, &|| ops::attention(&q, std::slice::from_ref(&kv), 12, 0.1, OutputType::F32))?;
         let (video, kernel) = (tensor(&[1, 48, 48, 96])?, weight(&[96, 96, 3, 3, 3])?);
         let params = Conv3dParams { stride: [1; 3], pad_front: 0, pad: [1; 4] };
         let tail = tensor(&[2, 48, 48, 96])?;
         let conv3d = rate(|work| work.conv3d, &|| ops::conv3d(&video, Some(&tail), &kernel, None, params))?;
         let (wide, gamma) = (tensor(&[1 << 14, 1024])?, tensor(&[1024])?);
-        let moved = rate(|work| work.moved, &|| ops::channel_norm(&wide, &gamma, Activation::Silu))?;
+        let moved = rate(|work| work.moved, &|| ops::channel_norm(&wide, &gamma, Activation::Silu, OutputType::F32))?;
         Ok(Self { linear, attention, conv3d, moved })
     }
 

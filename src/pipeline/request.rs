@@ -7,6 +7,7 @@ use super::limits::Limits;
 use super::prompt::Prompt;
 use crate::error::{Error, Result};
 use crate::sampler::{Grid, Guidance, Sampler, Schedule, SchedulerConfig, Solver};
+use crate::video::FrameRate;
 
 /// The steps of a run.
 #[derive(Clone, Debug)]
@@ -51,7 +52,7 @@ pub struct Request {
     /// Frames: a multiple of the VAE's temporal factor (4 for Wan) plus 1.
     pub frames: usize,
     /// Frames a second, for the file; the model does not know it.
-    pub fps: u32,
+    pub fps: FrameRate,
     /// The step grid.
     pub steps: Steps,
     /// The solver; the one that the checkpoint's scheduler names if `None`.
@@ -111,8 +112,8 @@ impl Request {
         let limits = Limits::new(transformer, vae);
         limits.check_size(self.width, self.height)?;
         limits.frames().check(self.frames)?;
-        if self.fps == 0 {
-            return Err(Error::Request { what: "fps", why: "it must be at least 1".into() });
+        if self.fps.is_zero() {
+            return Err(Error::Request { what: "fps", why: "it must be above 0".into() });
         }
         let latent = limits.latent(self.frames, self.height, self.width);
         if let Some(latents) = self.latents.as_ref().filter(|l| l.len() != latent.iter().product::<usize>()) {

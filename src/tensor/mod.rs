@@ -18,9 +18,9 @@ use crate::device::work::Work;
 use crate::device::{Device, Precision};
 use crate::error::{DeviceFault, Error, Result};
 use crate::vulkan::{self, Bound, Dispatch, Vulkan};
-use crate::weights::Weight;
+use crate::weights::weight::Weight;
 
-/// A contiguous, row-major array of F32 on a [`Device`], or of F16 where an op was told to [keep](Keep) its result so.
+/// A contiguous, row-major array of F32 on a [`Device`], or of F16 where an op had that as its [output type](OutputType).
 ///
 /// Clones share the buffer. [`reshape`](Self::reshape) and [`narrow`](Self::narrow) are free. Ops that take a tensor
 /// by value write in place when nobody else holds its buffer.
@@ -34,14 +34,14 @@ pub struct Tensor {
     buffer: Arc<Buffer>,
 }
 
-/// How an op keeps its result.
+/// The type that an op gives its result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Keep {
-    /// As F32.
+pub enum OutputType {
+    /// F32.
     #[default]
-    Full,
-    /// For a matrix product, attention, convolution or norm that reads it next: as F16 on a device at
-    /// [half precision](Precision::Half) if the last axis is even, else as F32.
+    F32,
+    /// That of operands of matrix products, attention, convolutions and norms: F16 on a device at
+    /// [half precision](Precision::Half) if the last axis is even, else F32.
     Operand,
 }
 
@@ -77,11 +77,12 @@ impl Tensor {
         Self::uninit_of(device, shape.into(), DType::F32)
     }
 
-    /// [`uninit`](Self::uninit) for an op that keeps its result like this.
-    pub(crate) fn uninit_as(device: &Device, shape: impl Into<Shape>, keep: Keep) -> Result<Self> {
+    /// [`uninit`](Self::uninit) of an output type.
+    pub(crate) fn uninit_as(device: &Device, shape: impl Into<Shape>, output: OutputType) -> Result<Self> {
         let shape = shape.into();
         // Rows of whole words: so is where each begins.
-        let halves = keep == Keep::Operand && device.precision() == Precision::Half && shape.last().is_multiple_of(2);
+        let halves =
+            output == OutputType::Operand && device.precision() == Precision::Half && shape.last().is_multiple_of(2);
         Self::uninit_of(device, shape, if halves { DType::F16 } else { DType::F32 })
     }
 
@@ -116,20 +117,20 @@ impl Tensor {
     /// # Errors
     /// [`Error::Shape`] if `values` are not as many as `shape` holds, [`Error::OutOfMemory`] beyond the budget.
     pub fn from_slice(device: &Device, shape: impl Into<Shape>, values: &[f32]) -> Result<Self> {
-        Self::from_slice_as(device, shape, values, Keep::Full)
+        Self::from_slice_as(device, shape, values, OutputType::F32)
     }
 
-    /// [`from_slice`](Self::from_slice), the values kept as told: rounded, if that is as F16.
+    /// [`from_slice`](Self::from_slice) of an output type: the values are rounded if that is F16.
     ///
     /// # Errors
     /// As [`from_slice`](Self::from_slice).
-    pub fn from_slice_as(device: &Device, shape: impl Into<Shape>, values: &[f32], keep: Keep) -> Result<Self> {
+    pub fn from_slice_as(device: &Device, shape: impl Into<Shape>, values: &[f32], output: OutputType) -> Result<Self> {
         let shape = shape.into();
         if shape.checked_numel() != Some(values.len()) {
             let right = [values.len()].into();
             return Err(Error::Shape { op: "from_slice", left: shape, right, why: "as many values as elements" });
         }
-        let mut tensor = Self::uninit_as(device, shape, keep)?;
+        let mut tensor = Self::uninit_as(device, shape, output)?;
         match device {
             Device::Cpu(cpu) => {
                 cpu.run(Work::moved(2 * values.len()), tensor.data_mut()?, |_, out| out.copy_from_slice(values));

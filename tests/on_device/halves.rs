@@ -1,7 +1,7 @@
 //! Ops on operands of F16 and with results of F16, on a device at half precision: what is read is exact, so that a result
 //! of F32 is within the usual limit of the oracle, and one of F16 within its own rounding too.
 
-use zoetrope::ops::{self, Activation, AttentionBias, Conv3dParams, Keep, KeyValue};
+use zoetrope::ops::{self, Activation, AttentionBias, Conv3dParams, KeyValue, OutputType};
 use zoetrope::{DType, Device, Result, Tensor};
 
 use super::super::common::cases::{self, BiasKind};
@@ -27,16 +27,16 @@ fn halves(values: &[f32]) -> Vec<f32> {
 }
 
 fn operand(device: &Device, dims: &[usize], values: &[f32]) -> Result<Tensor> {
-    let tensor = Tensor::from_slice_as(device, dims, values, Keep::Operand)?;
+    let tensor = Tensor::from_slice_as(device, dims, values, OutputType::Operand)?;
     let even = dims[dims.len() - 1].is_multiple_of(2);
     assert_eq!(tensor.dtype(), if even { DType::F16 } else { DType::F32 }, "{dims:?}");
     Ok(tensor)
 }
 
 /// A result of F32 and one of F16 of the same op.
-fn both(tell: Tell, case: &str, op: impl Fn(Keep) -> Result<Tensor>, want: &[f64], limit: Limit) {
-    tell(judge(format!("{case}, F32"), || op(Keep::Full), want, None, limit));
-    tell(judge(format!("{case}, F16"), || op(Keep::Operand), want, None, limit.with(ROUNDED)));
+fn both(tell: Tell, case: &str, op: impl Fn(OutputType) -> Result<Tensor>, want: &[f64], limit: Limit) {
+    tell(judge(format!("{case}, F32"), || op(OutputType::F32), want, None, limit));
+    tell(judge(format!("{case}, F16"), || op(OutputType::Operand), want, None, limit.with(ROUNDED)));
 }
 
 /// Sizes beyond 65504 do not fit.
@@ -49,10 +49,10 @@ fn linear(device: &Device, tell: Tell) {
         if want.iter().any(|value| value.abs() > 6e4) {
             continue;
         }
-        let op = |keep| {
+        let op = |output| {
             let bias = bias.as_ref().map(|bias| Tensor::from_slice(device, [case.n], bias)).transpose()?;
             let x = operand(device, &[case.rows, case.k], &x)?;
-            ops::linear_as(&x, &weight(&w, &[case.n, case.k])?, bias.as_ref(), activation(case.act), keep)
+            ops::linear(&x, &weight(&w, &[case.n, case.k])?, bias.as_ref(), activation(case.act), output)
         };
         both(tell, &format!("{case:?}"), op, &want, case.limit());
     }
@@ -100,7 +100,7 @@ fn attention(device: &Device, tell: Tell) {
             BiasKind::PerHead => ScoreBias::PerHead(&bias_values),
         };
         let want = reference::attention(case.sizes(), &q, &k, &v, bias);
-        let op = |keep| {
+        let op = |output| {
             let rows = |values: &[f32], rows| operand(device, &[rows, width], &dense(values, stride, width));
             let key = rows(&k, case.keys + case.spare)?;
             let value = rows(&v, case.keys + case.spare)?;
@@ -111,7 +111,7 @@ fn attention(device: &Device, tell: Tell) {
                 BiasKind::PerHead => AttentionBias::PerHead(bias(&[case.heads, case.queries, case.keys])?),
             };
             let branch = KeyValue { key, value, bias, length: case.keys };
-            ops::attention_as(&rows(&q, case.queries)?, &[branch], case.heads, case.scale(), keep)
+            ops::attention(&rows(&q, case.queries)?, &[branch], case.heads, case.scale(), output)
         };
         // Matrix units take the softmax's weights as F16.
         let limit = if uses_units(device) { case.limit().with(ROUNDED) } else { case.limit() };
@@ -150,12 +150,13 @@ fn norms(device: &Device, tell: Tell) {
             Ok((operand(device, &[rows, width], &x)?, vector(&scale)?, vector(&shift)?))
         };
         let name = |norm: &str| format!("{norm} of {rows} rows of {width}");
-        let rms = |keep| given().and_then(|(x, scale, _)| ops::rms_norm_as(&x, &scale, EPS, keep));
+        let rms = |output| given().and_then(|(x, scale, _)| ops::rms_norm(&x, &scale, EPS, output));
         both(tell, &name("rms"), rms, &reference::rms_norm(&x, &scale, EPS.into()), limit);
-        let layer = |keep| given().and_then(|(x, a, b)| ops::layer_norm_as(&x, Some((&a, &b)), EPS, keep));
+        let layer = |output| given().and_then(|(x, a, b)| ops::layer_norm(&x, Some((&a, &b)), EPS, output));
         let want = reference::layer_norm(&x, width, Some((&scale, &shift)), EPS.into());
         both(tell, &name("layer"), layer, &want, limit);
-        let channel = |keep| given().and_then(|(x, scale, _)| ops::channel_norm_as(&x, &scale, Activation::Silu, keep));
+        let channel =
+            |output| given().and_then(|(x, scale, _)| ops::channel_norm(&x, &scale, Activation::Silu, output));
         let want = reference::channel_norm(&x, &scale);
         let want: Vec<f64> = want.iter().map(|&x| reference::activate_one(x, Act::Silu)).collect();
         both(tell, &name("channel"), channel, &want, limit);

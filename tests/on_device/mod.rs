@@ -6,7 +6,7 @@
 use std::fmt::Debug;
 use std::time::Instant;
 
-use zoetrope::ops::{self, Activation, AttentionBias, Conv3dParams, KeyValue};
+use zoetrope::ops::{self, Activation, AttentionBias, Conv3dParams, KeyValue, OutputType};
 use zoetrope::weights::{self, Weight};
 use zoetrope::{Device, Result, Tensor};
 
@@ -136,7 +136,7 @@ pub fn linear(device: &Device, tell: Tell) {
             let x = tensor(device, &[case.rows, case.k], &case.x())?;
             let bias = case.bias().map(|bias| tensor(device, &[case.n], &bias)).transpose()?;
             let w = weight(&case.w(), &[case.n, case.k])?;
-            ops::linear(&x, &w, bias.as_ref(), activation(case.act))
+            ops::linear(&x, &w, bias.as_ref(), activation(case.act), OutputType::F32)
         };
         tell(judge(case, op, &case.want(), None, rounding(device, case.storage, case.limit())));
     }
@@ -191,12 +191,13 @@ pub fn attention(device: &Device, tell: Tell) {
             };
             Ok(KeyValue { key, value, bias, length: case.keys })
         };
-        let one = || ops::attention(&rows(case.q(), case.queries)?, &[branch()?], case.heads, case.scale());
+        let one =
+            || ops::attention(&rows(case.q(), case.queries)?, &[branch()?], case.heads, case.scale(), OutputType::F32);
         tell(judge(case, one, &case.want(), None, case.limit()));
         let both = || {
             let twice = ops::repeat_rows(&rows(case.q(), case.queries)?, 2)?;
             let branch = branch()?;
-            let both = ops::attention(&twice, &[branch.clone(), branch], case.heads, case.scale())?;
+            let both = ops::attention(&twice, &[branch.clone(), branch], case.heads, case.scale(), OutputType::F32)?;
             both.narrow(case.queries..2 * case.queries)
         };
         let alone = one().and_then(|out| out.to_vec()).unwrap_or_default();
@@ -278,28 +279,28 @@ fn rows(device: &Device, tell: Tell, op: fn(&RowsOf) -> Result<Tensor>, want: fn
 }
 
 pub fn rms_norm(device: &Device, tell: Tell) {
-    let op = |r: &RowsOf| ops::rms_norm(&r.x, &r.scale, EPS);
+    let op = |r: &RowsOf| ops::rms_norm(&r.x, &r.scale, EPS, OutputType::F32);
     // The oracle takes the eps that the op gets, which is not 1e-6 to the last digit.
     rows(device, tell, op, |case| reference::rms_norm(&case.x(), &case.scale(), EPS.into()));
 }
 
 pub fn layer_norm(device: &Device, tell: Tell) {
-    let op = |r: &RowsOf| ops::layer_norm(&r.x, Some((&r.scale, &r.shift)), EPS);
+    let op = |r: &RowsOf| ops::layer_norm(&r.x, Some((&r.scale, &r.shift)), EPS, OutputType::F32);
     rows(device, tell, op, |case| {
         reference::layer_norm(&case.x(), case.width, Some((&case.scale(), &case.shift())), EPS.into())
     });
     rows(
         device,
         tell,
-        |r| ops::layer_norm(&r.x, None, EPS),
+        |r| ops::layer_norm(&r.x, None, EPS, OutputType::F32),
         |case| reference::layer_norm(&case.x(), case.width, None, EPS.into()),
     );
 }
 
 pub fn channel_norm(device: &Device, tell: Tell) {
-    let op = |r: &RowsOf| ops::channel_norm(&r.x, &r.scale, Activation::None);
+    let op = |r: &RowsOf| ops::channel_norm(&r.x, &r.scale, Activation::None, OutputType::F32);
     rows(device, tell, op, |case| reference::channel_norm(&case.x(), &case.scale()));
-    let op = |r: &RowsOf| ops::channel_norm(&r.x, &r.scale, Activation::Silu);
+    let op = |r: &RowsOf| ops::channel_norm(&r.x, &r.scale, Activation::Silu, OutputType::F32);
     rows(device, tell, op, |case| {
         let normed = reference::channel_norm(&case.x(), &case.scale());
         normed.iter().map(|&x| reference::activate_one(x, Act::Silu)).collect()

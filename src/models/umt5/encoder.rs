@@ -1,10 +1,10 @@
 //! The text encoder `UMT5EncoderModel`.
 
-use super::Config;
+use super::config::Config;
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::{Linear, RmsNorm, Table, result_of};
-use crate::ops::{self, Activation, AttentionBias, Keep, KeyValue};
+use crate::ops::{self, Activation, AttentionBias, KeyValue, OutputType};
 use crate::tensor::Tensor;
 use crate::weights::{Weight, Weights};
 
@@ -66,7 +66,7 @@ impl Encoder {
             self.weights.check_unchanged()?;
             x = layer.forward(x, &buckets, &self.config)?;
         }
-        self.final_norm.forward(&x, Keep::Full)
+        self.final_norm.forward(&x, OutputType::F32)
     }
 }
 
@@ -97,13 +97,13 @@ impl Layer {
 
     /// `x` `[L, D]`. Scores are not scaled: T5 folds the scale into its initialisation.
     fn forward(&self, x: Tensor, buckets: &Buckets, config: &Config) -> Result<Tensor> {
-        let h = self.norm1.forward(&x, Keep::Operand)?;
+        let h = self.norm1.forward(&x, OutputType::Operand)?;
         let bias = buckets.bias(&self.positions.values()?, config.num_heads, x.device())?;
         let bias = AttentionBias::PerHead(result_of(self.positions.name(), bias)?);
         let keys = KeyValue { bias, ..KeyValue::new(self.k.operand(&h)?, self.v.operand(&h)?) };
-        let y = ops::attention_as(&self.q.operand(&h)?, &[keys], config.num_heads, 1.0, Keep::Operand)?;
+        let y = ops::attention(&self.q.operand(&h)?, &[keys], config.num_heads, 1.0, OutputType::Operand)?;
         let x = self.o.forward_add(x, 0, &y, None)?;
-        let h = self.norm2.forward(&x, Keep::Operand)?;
+        let h = self.norm2.forward(&x, OutputType::Operand)?;
         let gate = self.wi_0.forward_with(&h, Activation::GeluTanh)?;
         let h = ops::mul(gate, &self.wi_1.forward(&h)?)?;
         result_of(&self.name, self.wo.forward_add(x, 0, &h, None)?)

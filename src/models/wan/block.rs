@@ -1,13 +1,13 @@
 //! One transformer block: self-attention, cross-attention, feed-forward.
 
-use super::Config;
+use super::config::Config;
 use std::ops::Range;
 
 use super::embed::{Rope, TokenTime};
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::{LayerNorm, Linear, Mlp, RmsNorm, Table, result_of};
-use crate::ops::{self, Keep, KeyValue};
+use crate::ops::{self, KeyValue, OutputType};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
@@ -147,7 +147,7 @@ impl Attention {
     }
 
     fn key_value(&self, x: &Tensor) -> Result<KeyValue> {
-        Ok(KeyValue::new(self.norm_k.forward(&self.to_k.operand(x)?, Keep::Operand)?, self.to_v.operand(x)?))
+        Ok(KeyValue::new(self.norm_k.forward(&self.to_k.operand(x)?, OutputType::Operand)?, self.to_v.operand(x)?))
     }
 
     /// `x` `[B * S, D]`: every branch attends to its own rows. What comes goes through `to_out` next.
@@ -161,12 +161,12 @@ impl Attention {
             let own = b * rows..(b + 1) * rows;
             Ok(KeyValue::new(key.narrow(own.clone())?, value.narrow(own)?))
         });
-        ops::attention_as(&q, &split.collect::<Result<Vec<_>>>()?, self.heads, self.scale, Keep::Operand)
+        ops::attention(&q, &split.collect::<Result<Vec<_>>>()?, self.heads, self.scale, OutputType::Operand)
     }
 
     /// `x` `[B * S, D]`: every branch attends to its own text. What comes goes through `to_out` next.
     fn forward_cross(&self, x: &Tensor, text: &[KeyValue]) -> Result<Tensor> {
-        let q = self.norm_q.forward(&self.to_q.operand(x)?, Keep::Operand)?;
-        ops::attention_as(&q, text, self.heads, self.scale, Keep::Operand)
+        let q = self.norm_q.forward(&self.to_q.operand(x)?, OutputType::Operand)?;
+        ops::attention(&q, text, self.heads, self.scale, OutputType::Operand)
     }
 }

@@ -1,12 +1,11 @@
 //! The decoder of `AutoencoderKLWan`: causal, one latent frame at a time.
 
-use super::Config;
-use super::config::{Level, Upsample};
+use super::config::{Config, Level, Upsample};
 use super::resblock::{ResBlock, ResState};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::{CausalConv3d, ChannelNorm, Conv2d, Linear, Tail, result_of};
-use crate::ops::{self, Activation, Keep, KeyValue};
+use crate::ops::{self, Activation, KeyValue, OutputType};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
@@ -183,8 +182,13 @@ impl MidAttention {
             let own = t * pixels..(t + 1) * pixels;
             Ok(KeyValue::new(k.narrow(own.clone())?, v.narrow(own)?))
         };
-        let y =
-            ops::attention_as(&q, &(0..frames).map(frame).collect::<Result<Vec<_>>>()?, 1, self.scale, Keep::Operand)?;
+        let y = ops::attention(
+            &q,
+            &(0..frames).map(frame).collect::<Result<Vec<_>>>()?,
+            1,
+            self.scale,
+            OutputType::Operand,
+        )?;
         result_of(&self.name, self.proj.forward_add(x, 0, &y, None)?)
     }
 }

@@ -1,12 +1,12 @@
 //! A case with operands on a device, ready to run.
 
-use zoetrope::ops::{self, Activation, Conv3dParams, Keep, KeyValue};
+use zoetrope::ops::{self, Activation, Conv3dParams, KeyValue, OutputType};
 use zoetrope::weights::Weight;
 use zoetrope::{Device, Result, Tensor};
 
-use crate::case::{Attention, Case, Conv3d, Elementwise, ElementwiseKind, Linear, Norm, NormKind, ROPE_HEAD};
 use crate::random;
-use crate::results::Storage;
+use speeds::case::{Attention, Case, Conv3d, Elementwise, ElementwiseKind, Linear, Norm, NormKind, ROPE_HEAD};
+use speeds::results::Storage;
 
 /// Added under the roots of norms, as Wan has it.
 pub const EPS: f32 = 1e-6;
@@ -71,34 +71,34 @@ impl Task {
             stream
         };
         // What a product reads is kept as the device keeps it.
-        let mut kept = |shape: &[usize], scale: f32, keep: Keep| {
-            Tensor::from_slice_as(device, shape, &random::normal(seed(), shape.iter().product(), scale), keep)
+        let mut kept = |shape: &[usize], scale: f32, output: OutputType| {
+            Tensor::from_slice_as(device, shape, &random::normal(seed(), shape.iter().product(), scale), output)
         };
         let operands = match case {
             Case::Linear(Linear { rows, k, n }) => {
-                let (x, bias) = (kept(&[rows, k], 1.0, Keep::Operand)?, kept(&[n], 1.0, Keep::Full)?);
+                let (x, bias) = (kept(&[rows, k], 1.0, OutputType::Operand)?, kept(&[n], 1.0, OutputType::F32)?);
                 Operands::Linear { x, w: weight(seed(), &[n, k], k, storage)?, bias }
             }
             Case::Attention(Attention { heads, head_dim, queries, keys }) => {
                 let width = heads * head_dim;
-                let mut rows = |rows| kept(&[rows, width], 1.0, Keep::Operand);
+                let mut rows = |rows| kept(&[rows, width], 1.0, OutputType::Operand);
                 let (q, k, v) = (rows(queries)?, rows(keys)?, rows(keys)?);
                 Operands::Attention { q, kv: KeyValue::new(k, v) }
             }
             Case::Conv3d(Conv3d { frames, height, width, inputs, outputs, kernel, history }) => {
-                let mut video = |frames| kept(&[frames, height, width, inputs], 1.0, Keep::Operand);
+                let mut video = |frames| kept(&[frames, height, width, inputs], 1.0, OutputType::Operand);
                 let x = video(frames)?;
                 let tail = (history > 0).then(|| video(history)).transpose()?;
-                let bias = kept(&[outputs], 1.0, Keep::Full)?;
+                let bias = kept(&[outputs], 1.0, OutputType::F32)?;
                 let [kt, kh, kw] = kernel;
                 let shape = [outputs, inputs, kt, kh, kw];
                 Operands::Conv3d { x, tail, w: weight(seed(), &shape, inputs * kt * kh * kw, storage)?, bias }
             }
             Case::Norm(Norm { rows, width, .. }) => {
-                let mut full = |shape: &[usize]| kept(shape, 1.0, Keep::Full);
+                let mut full = |shape: &[usize]| kept(shape, 1.0, OutputType::F32);
                 Operands::Rows { x: full(&[rows, width])?, a: full(&[width])?, b: full(&[width])? }
             }
-            Case::Elementwise(op) => rows(op, &mut |shape, scale| kept(shape, scale, Keep::Full))?,
+            Case::Elementwise(op) => rows(op, &mut |shape, scale| kept(shape, scale, OutputType::F32))?,
         };
         Ok(Self { case, operands, result: None })
     }
@@ -113,7 +113,7 @@ impl Task {
     /// # Errors
     /// Those of the op.
     pub fn run(&mut self) -> Result<Tensor> {
-        // It makes room for the next.
+        // Its memory is for the next.
         self.result = None;
         let result = self.run_op()?;
         // An op in place needs the only handle of what it writes.
@@ -127,20 +127,22 @@ impl Task {
     fn run_op(&mut self) -> Result<Tensor> {
         match (&self.case, &mut self.operands) {
             (Case::Attention(shape), Operands::Attention { q, kv }) => {
-                ops::attention_as(q, std::slice::from_ref(kv), shape.heads, scale(shape), Keep::Operand)
+                ops::attention(q, std::slice::from_ref(kv), shape.heads, scale(shape), OutputType::Operand)
             }
             (Case::Conv3d(conv), Operands::Conv3d { x, tail, w, bias }) => {
                 ops::conv3d(x, tail.as_ref(), w, Some(bias), params(conv))
             }
             (Case::Norm(Norm { kind, .. }), Operands::Rows { x, a, b }) => match kind {
-                NormKind::LayerNorm => ops::layer_norm_as(x, None, EPS, Keep::Operand),
-                NormKind::LayerNormAffine => ops::layer_norm_as(x, Some((a, b)), EPS, Keep::Operand),
-                NormKind::RmsNorm => ops::rms_norm_as(x, a, EPS, Keep::Operand),
-                NormKind::ChannelNorm => ops::channel_norm_as(x, a, Activation::None, Keep::Operand),
-                NormKind::ChannelNormSilu => ops::channel_norm_as(x, a, Activation::Silu, Keep::Operand),
+                NormKind::LayerNorm => ops::layer_norm(x, None, EPS, OutputType::Operand),
+                NormKind::LayerNormAffine => ops::layer_norm(x, Some((a, b)), EPS, OutputType::Operand),
+                NormKind::RmsNorm => ops::rms_norm(x, a, EPS, OutputType::Operand),
+                NormKind::ChannelNorm => ops::channel_norm(x, a, Activation::None, OutputType::Operand),
+                NormKind::ChannelNormSilu => ops::channel_norm(x, a, Activation::Silu, OutputType::Operand),
             },
             (Case::Elementwise(op), Operands::Rows { x, a, b }) => elementwise(op, x, a, b),
-            (_, Operands::Linear { x, w, bias }) => ops::linear_as(x, w, Some(bias), Activation::None, Keep::Operand),
+            (_, Operands::Linear { x, w, bias }) => {
+                ops::linear(x, w, Some(bias), Activation::None, OutputType::Operand)
+            }
             // `new` makes the operands of the case.
             (case, _) => {
                 let why = format!("{case} has operands of another op");
