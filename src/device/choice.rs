@@ -1,12 +1,11 @@
-//! Which device a person means, and the opening of GPUs.
+//! Which device a person means.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Device, DeviceOptions, Precision};
+use super::{Device, DeviceOptions};
 use crate::error::{DeviceFault, Error, Result};
-use crate::ops;
-use crate::vulkan::{GpuInfo, GpuKind, Vulkan};
+use crate::vulkan::{GpuInfo, GpuKind};
 
 /// A device by what it is called: `auto`, `cpu`, `vulkan`, `vulkan:1`, or part of a GPU's name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,27 +30,6 @@ pub struct Chosen {
     pub device: Device,
     /// Why it is the processor, if it might have been a GPU.
     pub instead: Option<Error>,
-}
-
-impl Device {
-    /// The GPU of this [index](GpuInfo::index); opening one twice gives two devices that know nothing of each other.
-    ///
-    /// At half precision its matrix units do the products, if it has any that come out right when they are tried.
-    ///
-    /// # Errors
-    /// [`Error::Device`] if there is no such GPU or it cannot be used.
-    pub fn vulkan(index: usize, mut options: DeviceOptions) -> Result<Self> {
-        let precision = options.precision;
-        if precision == Precision::Half && !options.without_matrices {
-            // On a device of its own: what is lost or counted by it is that one's.
-            let (pipeline_cache, tuning) = (options.pipeline_cache.clone(), options.tuning.clone());
-            let trial = DeviceOptions { precision, pipeline_cache, tuning, ..DeviceOptions::default() };
-            let first = Vulkan::open(index, trial)?;
-            options.without_matrices =
-                first.matrices().is_none() || !matches!(ops::units_are_right(&Self::Vulkan(first)), Ok(true));
-        }
-        Vulkan::open(index, options).map(Self::Vulkan)
-    }
 }
 
 impl DeviceChoice {

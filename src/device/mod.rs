@@ -3,9 +3,9 @@
 mod choice;
 mod cpu;
 mod dry_run;
-mod options;
+pub(crate) mod options;
 pub(crate) mod pool;
-mod run;
+pub(crate) mod run;
 pub mod tuning;
 pub(crate) mod work;
 
