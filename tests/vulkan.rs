@@ -339,7 +339,7 @@ fn other_cuts_give_the_same_results_and_are_kept() {
         let usual = results(&opened(None));
         let classes = [Class::linear(37, 75), Class::conv3d(126, 50), Class::attention(48)];
         for last in [1, 3, 5] {
-            let pick = |class: Class| class.cuts()[class.cuts().len() - last];
+            let pick = |class: Class| class.tile_sizes()[class.tile_sizes().len() - last];
             let tuning = classes.iter().fold(Tuning::default(), |tuning, class| tuning.with(*class, pick(*class)));
             let device = opened(Some(tuning.clone()));
             for (found, usual) in results(&device).iter().zip(&usual) {
@@ -408,18 +408,18 @@ fn a_gpu_tells_by_its_own_clock_how_long_it_worked() {
 
 #[test]
 fn registers_are_multiplied_as_often_as_is_said() {
-    let all = [Arithmetic::Full, Arithmetic::Halves, Arithmetic::Matrices];
+    let all = [Arithmetic::F32, Arithmetic::F16, Arithmetic::CooperativeMatrix];
     for (device, of) in gpu::at_half().iter().flat_map(|device| all.map(|of| (device, of))) {
         let Device::Vulkan(vulkan) = device else { unreachable!() };
         let before = device.work().linear;
         let Some(once) = multiply_add(device, of, 1).unwrap() else {
-            let lacks = if of == Arithmetic::Halves { !vulkan.info().f16 } else { vulkan.matrices().is_none() };
-            assert!(of != Arithmetic::Full && lacks, "{of:?} on {device}");
+            let lacks = if of == Arithmetic::F16 { !vulkan.info().f16 } else { vulkan.matrices().is_none() };
+            assert!(of != Arithmetic::F32 && lacks, "{of:?} on {device}");
             continue;
         };
         assert_eq!(multiply_add(device, of, 3).unwrap(), Some(3 * once));
         device.wait().unwrap();
         assert_eq!(device.work().linear - before, 4 * once);
     }
-    assert_eq!(multiply_add(&Device::cpu().unwrap(), Arithmetic::Halves, 1).unwrap(), None);
+    assert_eq!(multiply_add(&Device::cpu().unwrap(), Arithmetic::F16, 1).unwrap(), None);
 }

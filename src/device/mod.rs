@@ -3,10 +3,9 @@
 mod cpu;
 mod dry_run;
 pub(crate) mod identity;
-mod open;
-mod options;
+pub(crate) mod options;
 pub(crate) mod pool;
-mod run;
+pub(crate) mod run;
 pub mod tuning;
 pub(crate) mod work;
 

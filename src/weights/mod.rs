@@ -13,6 +13,7 @@ mod format;
 mod hash;
 pub(crate) mod json;
 mod naming;
+pub(crate) mod slot;
 mod source;
 pub(crate) mod storage;
 #[cfg(test)]
