@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use clock::now;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use zoetrope::rng::randn;
-use zoetrope::{DeviceChoice, DeviceOptions, Result, Tensor, ops};
+use zoetrope::{Device, DeviceOptions, Result, Tensor, ops};
 
 mod clock;
 
@@ -19,12 +19,9 @@ const DISPATCHES: u64 = 1000;
 type Line<'a> = (&'a str, Box<dyn FnMut() -> Result<()> + 'a>);
 
 fn recording(criterion: &mut Criterion) {
-    let choice: DeviceChoice = "vulkan".parse().expect("a choice");
-    let opened = match choice.open(&mut |_| DeviceOptions::default()) {
-        Ok(opened) => opened,
-        Err(error) => return println!("nothing to record for: {error}"),
-    };
-    let device = opened.device;
+    let usable = Device::gpus().unwrap_or_default().into_iter().find(|gpu| gpu.unusable.is_none());
+    let Some(gpu) = usable else { return println!("nothing to record for: no GPU can be used") };
+    let device = Device::vulkan(gpu.index, DeviceOptions::default()).expect("a usable GPU");
     let tensor = |rows: usize| Tensor::from_slice(&device, [rows, 64], &randn(0, rows * 64)).expect("a tensor");
     let (x, y) = (tensor(4), tensor(4));
     let scale = Tensor::from_slice(&device, [64], &randn(1, 64)).expect("a tensor");

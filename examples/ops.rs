@@ -2,14 +2,14 @@
 //!
 //! `cargo run --release --example ops [FILE.safetensors PREFIX [DEVICE]]`, by default on the decoder of a tiny checkpoint
 //! and on the processor; the tensors used are `PREFIX.weight` `[N, C, 3, 3, 3]` and `PREFIX.bias` `[N]`. A DEVICE is cpu,
-//! or with `--features vulkan` auto, vulkan, vulkan:N or part of a GPU's name.
+//! or with `--features vulkan` the number of a GPU, from 0.
 
 use std::path::Path;
 
 use zoetrope::ops::{self, Conv3dParams, KeyValue, OutputType};
 use zoetrope::rng::randn;
 use zoetrope::weights::{Mapping, Weights};
-use zoetrope::{DeviceChoice, DeviceOptions, Result, Tensor};
+use zoetrope::{Device, DeviceOptions, Result, Tensor};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -19,8 +19,10 @@ fn main() -> Result<()> {
     let prefix = arguments.next().unwrap_or_else(|| "decoder.mid_block.resnets.0.conv1".into());
 
     // The kernel stays in the file's own pages and dtype; small vectors become tensors.
-    let choice: DeviceChoice = arguments.next().map_or(Ok(DeviceChoice::Cpu), |text| text.parse())?;
-    let device = choice.open(&mut |_| DeviceOptions::default())?.device;
+    let device = match arguments.next().as_deref() {
+        None | Some("cpu") => Device::cpu()?,
+        Some(number) => Device::vulkan(number.parse().expect("the number of a GPU"), DeviceOptions::default())?,
+    };
     let weights = Weights::open(file.as_ref(), Mapping::Map)?.at(prefix);
     let kernel = weights.get("weight")?;
     let &[outputs, inputs, ..] = kernel.shape().dims() else { panic!("a convolution has five axes") };

@@ -27,9 +27,10 @@
 //! # }
 //! ```
 //!
-//! Every stage can be had alone, and what it takes can be brought along: token ids or text embeddings as a [`Prompt`],
-//! noise as [`Request::latents`], a checkpoint [in memory](weights::Checkpoint::from_memory). `examples/generate.rs` in the
-//! repository is a run; `examples/ops.rs` is for those who want the tensor engine alone.
+//! Every stage can be used alone, and its input can be given: token ids or text embeddings as a [`Prompt`], noise as
+//! [`Request::latents`], a checkpoint [in memory](weights::Checkpoint::from_memory). What binds a video beside its prompts
+//! is data: [`Conditions`]. `examples/generate.rs` in the repository is a whole run; `examples/ops.rs` uses the tensor
+//! engine alone.
 //!
 //! # Features
 //!
@@ -43,28 +44,31 @@
 //! | `vulkan` | [GPUs](Device::vulkan) of any vendor; nothing is linked, the Vulkan loader is looked for at run time |
 //! | `mp4` | H.264 in MP4; builds OpenH264 from its source, which takes a C++ compiler |
 //!
-//! # Manners
+//! # Guarantees
 //!
-//! The crate never prints, ends the process or touches its signals. Bad input does not make it panic: every failure is
-//! an [`Error`] that names the thing and the remedy. It reads one environment variable: `ZOETROPE_SIMD`, `portable`, `avx2` or
-//! `avx512`, is the kernels' instruction set where [`DeviceOptions::level`] leaves it open.
+//! The crate never prints, never ends the process and installs no signal handler. Bad input does not make it panic: every
+//! failure is an [`Error`] that names the thing and the remedy. It reads one environment variable: `ZOETROPE_SIMD`
+//! (`portable`, `avx2` or `avx512`) is the instruction set of the kernels where [`DeviceOptions::level`] leaves it open.
 //!
-//! **Threads.** Work runs in the rayon pool of the thread that calls: `pool.install(|| pipeline.generate(..))` decides how
-//! many threads it gets. Outside any pool rayon takes its global one, as it always does (`RAYON_NUM_THREADS` is rayon's);
-//! this crate never sets that up. The result has the same bits for any number of threads. A [`Pipeline`] is [`Sync`] and
-//! requests at once share its maps; each is best given a [`Device`] of its own, which carries the flag that stops it and
-//! the account of its memory.
+//! **Threads.** Work runs in the rayon pool of the calling thread: `pool.install(|| pipeline.generate(..))` decides how
+//! many threads it gets. Outside any pool rayon takes its global one (`RAYON_NUM_THREADS` is rayon's); this crate never
+//! configures that. The result has the same bits for any number of threads.
 //!
-//! **Memory.** Weights stay in the pages of the mapped file, in the dtype in which they are stored; a file that others may
-//! write to can be [read](weights::Mapping::Read) instead. Tensors take their buffers from the device's pool, which never
-//! holds more than was once in use at the same time. [`DeviceOptions::memory_budget`] bounds them, and what would exceed
-//! it is [`Error::OutOfMemory`]. A GPU holds copies of the weights that it has used, as long as their stage lasts; its budget
-//! bounds both. Video is decoded one latent frame at a time: no clip is ever whole in memory.
+//! **Jobs.** A [`Pipeline`] is [`Sync`], and concurrent requests share its maps. A [`Device`] is a handle. Each job takes
+//! one of its own by [`Device::with_cancel`], so that one can be stopped without the others; they share the device's memory
+//! and its copies of weights. By default a model is dropped when its stage ends; [`Pipeline::keep_loaded`] keeps models
+//! loaded for the next request.
+//!
+//! **Memory.** Weights stay in the pages of the mapped file, in the type in which they are stored; a file that others may
+//! write to can be [read](weights::Mapping::Read) instead. Tensors take their buffers from the device's pool, which keeps
+//! what was given back: as much as was in use at the same time again, 32 MiB at most. [`DeviceOptions::memory_budget`]
+//! bounds tensors, and on a GPU tensors and copies of weights together; what would exceed it is [`Error::OutOfMemory`].
+//! Video is decoded one latent frame at a time: no clip is ever whole in memory.
 //!
 //! # Ops
 //!
-//! Tokens are `[L, D]`, video is `[T, H, W, C]`. A `w` or `table` is a [`weights::Weight`] of any storage type (F32, F16,
-//! BF16), the rest are [`Tensor`]s; a bias may be left out. All arithmetic is in F32. Every op checks its shapes.
+//! Tokens are `[L, D]`, video is `[T, H, W, C]`. A `w` or `table` is a [`weights::Weight`] of any storage type, the rest are
+//! [`Tensor`]s; a bias is optional. All sums are in F32. Every op checks its shapes.
 //!
 #![doc = include_str!("ops/table.md")]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit, reason = "a library does not speak for its program")]
@@ -83,7 +87,16 @@ pub mod video;
 mod vulkan;
 pub mod weights;
 
-pub use device::{Cancel, Chosen, Cpu, Device, DeviceChoice, DeviceOptions, PoolStats, Precision, tuning};
+pub use device::{Cancel, Cpu, Device, DeviceOptions, PoolStats, Precision};
+
+/// What the project's own tools need and nobody else: it may change with any version.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::device::identity::build;
+    pub use crate::device::tuning;
+    pub use crate::ops::multiply_add;
+}
+
 pub use error::{DeviceFault, Error, Result};
 pub use pipeline::{
     Clean, Component, Components, Conditions, Defaults, LatentsFile, OnProgress, OnStep, Pipeline, Progress, Prompt,

@@ -18,7 +18,7 @@ fn open(json: impl AsRef<[u8]>) -> Result<Pipeline> {
 fn without_the_file_they_are_wans() {
     let pipeline = Pipeline::open(fixture("b"), Mapping::Map).unwrap();
     let defaults = pipeline.defaults();
-    assert_eq!((defaults.width, defaults.height, defaults.frames, defaults.fps), (832, 480, 81, 16));
+    assert_eq!((defaults.width, defaults.height, defaults.frames, defaults.fps), (832, 480, 81, 16.into()));
     assert_eq!((defaults.steps, defaults.guidance, defaults.zoom), (50, 5.0, 1));
     // Wan's negative prompt is for Wan's vocabulary.
     assert_eq!((defaults.negative_prompt.as_str(), &defaults.known_words), ("", &None));
@@ -39,7 +39,7 @@ fn every_key_is_read_and_fills_a_request() {
     let defaults = pipeline.defaults();
     assert_eq!((defaults.known_words.as_deref(), defaults.zoom), (Some(&["a".into(), "boat".into()][..]), 3));
     let request = pipeline.request("two boats on a lake");
-    assert_eq!((request.width, request.height, request.frames, request.fps), (80, 48, 5, 12));
+    assert_eq!((request.width, request.height, request.frames, request.fps), (80, 48, 5, 12.into()));
     assert_eq!((request.guidance, request.seed), (4.5, 0));
     assert!(matches!(request.steps, Steps::Schedule { steps: 4, shift: None, .. }));
     assert!(matches!(&request.prompt, Prompt::Text(text) if text == "two boats on a lake"));

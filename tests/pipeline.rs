@@ -145,7 +145,7 @@ fn embeddings_take_the_place_of_the_text_encoder() {
     let by_ids = run(&request(), &mut Vec::new()).unwrap();
     let mixed = Request { negative_prompt: negative.clone(), ..request() };
     assert_eq!(run(&mixed, &mut Vec::new()).unwrap(), by_ids);
-    // Whoever touches the text encoder now is told so.
+    // Whatever reads the text encoder now gets an error.
     let shard = fs::File::options().write(true).open(checkpoint.file("text_encoder/model-00001-of-00002.safetensors"));
     shard.unwrap().set_modified(SystemTime::now() + Duration::from_secs(10)).unwrap();
     assert!(matches!(run(&request(), &mut Vec::new()), Err(Error::Checkpoint { .. })));
@@ -205,7 +205,7 @@ fn ids_are_had_without_the_text_encoder() {
     assert!(matches!(ids(embeddings), Err(Error::Request { what: "prompt", .. })));
 }
 
-/// Which of the prompts was cut is told by its place among all, the ones that need no tokenizer included.
+/// A cut prompt is named by its place among all prompts, those that need no tokenizer included.
 #[cfg(feature = "tokenizer")]
 #[test]
 fn a_prompt_that_is_cut_is_told_by_its_place() {

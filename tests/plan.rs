@@ -17,7 +17,7 @@ fn open(name: &str) -> Pipeline {
     Pipeline::open(fixture(name), Mapping::Map).unwrap()
 }
 
-/// A clip whose size every fixture can make, with so many frames, rounded to what it can make.
+/// A clip of a size that every fixture can make, of `frames` frames rounded to what it can make.
 fn request(pipeline: &Pipeline, frames: usize, steps: usize, tokens: u32, guidance: f32) -> Request {
     let prompts = (Prompt::Tokens((0..tokens).map(|i| 2 + i % 400).collect()), Prompt::Tokens(vec![1]));
     Request {

@@ -106,7 +106,7 @@ fn a_sink_that_is_dropped_leaves_nothing() {
     let folder = Folder::new();
     for ending in video::formats().into_iter().filter(|ending| *ending != "-") {
         let mut sink = open(&folder.0.join(format!("a{ending}"))).unwrap();
-        sink.start(&VideoInfo { width: 16, height: 16, fps: 16, frames: 2 }).unwrap();
+        sink.start(&VideoInfo { width: 16, height: 16, fps: 16.into(), frames: 2 }).unwrap();
         sink.frame(&noisy(16, 16, 0)).unwrap();
         assert!(matches!(sink.finish(), Err(Error::Request { what: "frames", .. })), "{ending}");
         drop(sink);
@@ -139,7 +139,7 @@ fn zoom_repeats_pixels() {
     }
     assert!(refused(Zoom::new(Vec::new(), 0).map(drop), "zoom").contains('0'));
     let mut far = Zoom::new(Y4m::stream(io::sink(), "-"), usize::MAX).unwrap();
-    let info = VideoInfo { width: 3, height: 3, fps: 1, frames: 1 };
+    let info = VideoInfo { width: 3, height: 3, fps: 1.into(), frames: 1 };
     assert!(refused(far.check(&info), "size").contains("65535"));
     assert!(refused(far.start(&info), "size").contains("65535"));
 }

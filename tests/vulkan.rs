@@ -10,9 +10,9 @@ use std::path::PathBuf;
 
 use checkpoints::{Copy, fixture, poison};
 use traffic::Traffic;
+use zoetrope::internals::multiply_add;
+use zoetrope::internals::tuning::{Class, Tuning};
 use zoetrope::ops::{self, Activation, Arithmetic, Conv3dParams, KeyValue, OutputType};
-use zoetrope::plan::multiply_add;
-use zoetrope::tuning::{Class, Tuning};
 use zoetrope::video::NullSink;
 use zoetrope::weights::{Mapping, Weight};
 use zoetrope::{Device, DeviceFault, DeviceOptions, Error, Pipeline, Precision, Prompt, Request, Steps, Tensor};

@@ -1,6 +1,6 @@
 //! Kernels of the Zoetrope text-to-video engine: slices in, slices out.
 //!
-//! There is no tensor type here and no allocation worth the name. A kernel takes numbers as slices with a shape beside
+//! There is no tensor type here, and almost no allocation. A kernel takes numbers as slices with a shape beside
 //! them, channels last and row-major, and fills a slice that the caller owns. It asserts what the shape promises; the
 //! engine's ops check the same beforehand and turn it into errors.
 //!
@@ -9,7 +9,7 @@
 //! - [`Stored`] is a checkpoint's weight where it lies: `f32`, `f16` or `bf16` bytes at any alignment. Kernels widen it
 //!   piece by piece; no converted copy of a weight ever exists. All arithmetic is `f32`.
 //! - [`linear`], [`conv3d`] and [`attention`] are where the time goes. They share one register tile and its packing.
-//! - Work is cut into tasks for the current `rayon` pool by the shape alone: at one level, results have the same bits on
+//! - Work is divided into tasks for the current `rayon` pool by the shape alone: at one level, results have the same bits on
 //!   any number of threads. Between levels they differ by rounding.
 //!
 //! Inside, each kernel is one generic body over `simd::Simd`, a vocabulary of sixteen-lane vectors, compiled once for each

@@ -10,7 +10,7 @@ thread_local! {
 /// Numbers in a cache line.
 const LINE: usize = 16;
 
-/// The bytes that a thread keeps once a task has asked for so many numbers.
+/// The bytes that a thread keeps once a task has asked for `numbers` numbers.
 pub(crate) fn bytes(numbers: usize) -> usize {
     (numbers + LINE) * size_of::<f32>()
 }
@@ -21,7 +21,7 @@ pub(crate) fn kept() -> usize {
     SCRATCH.with_borrow(|scratch| scratch.capacity() * size_of::<f32>())
 }
 
-/// Lends `task` this many numbers of unspecified content that begin on a cache line; it must not ask for more itself.
+/// Lends `task` that many numbers of unspecified content, aligned to a cache line; `task` must not call this itself.
 pub(crate) fn with<R>(numbers: usize, task: impl FnOnce(&mut [f32]) -> R) -> R {
     SCRATCH.with_borrow_mut(|scratch| {
         if let Some(more) = (numbers + LINE).checked_sub(scratch.len()) {
@@ -34,7 +34,7 @@ pub(crate) fn with<R>(numbers: usize, task: impl FnOnce(&mut [f32]) -> R) -> R {
     })
 }
 
-/// Lends `call` this many numbers of unspecified content that begin on a cache line, for all tasks that it hands out.
+/// Lends `call` that many numbers of unspecified content, aligned to a cache line, for all tasks that it starts.
 pub(crate) fn shared<R>(numbers: usize, call: impl FnOnce(&mut [f32]) -> R) -> R {
     // Taken out meanwhile: this thread may run a task of another call, which then begins with none.
     let mut memory = SHARED.take();

@@ -1,15 +1,14 @@
 //! Where tensors live and ops run.
 
-mod choice;
 mod cpu;
 mod dry_run;
+pub(crate) mod identity;
 pub(crate) mod options;
 pub(crate) mod pool;
 pub(crate) mod run;
 pub mod tuning;
 pub(crate) mod work;
 
-pub use choice::{Chosen, DeviceChoice};
 pub use cpu::Cpu;
 pub(crate) use dry_run::CountedWeights;
 pub use options::{DeviceOptions, Precision};
@@ -102,6 +101,21 @@ impl Device {
             Self::Cpu(cpu) => cpu.job(),
             Self::Vulkan(vulkan) => vulkan.job(),
         }
+    }
+
+    /// All of the device that decides the bits of a result: what is displayed of it, and on a GPU the shape of cooperative
+    /// matrices and the tile sizes, where they are not the usual ones. For caches and recipes.
+    pub fn identity(&self) -> String {
+        let more = match self {
+            Self::Cpu(_) => String::new(),
+            Self::Vulkan(vulkan) => {
+                let matrices = vulkan.matrices().map(|[m, n, k]| format!(", cooperative matrices {m}x{n}x{k}"));
+                let tuning = Some(vulkan.tuning().identity()).filter(|tuning| !tuning.is_empty());
+                let tuning = tuning.map(|tuning| format!(", tile sizes {tuning}"));
+                matrices.unwrap_or_default() + &tuning.unwrap_or_default()
+            }
+        };
+        format!("{self}{more}")
     }
 
     /// The flag that stops the work of this handle.

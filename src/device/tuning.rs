@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::weights::hex;
+
 /// An op and a kind of shape, which have sizes of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
@@ -244,17 +246,12 @@ impl Tuning {
         self.0.iter().find(|(other, _)| *other == class).map_or_else(|| class.usual(), |(_, tiles)| *tiles)
     }
 
-    /// A short hash of sizes that are not the usual ones; `None` if all are.
-    pub(crate) fn fingerprint(&self) -> Option<String> {
-        let mut lines: Vec<String> = self
-            .0
-            .iter()
-            .filter(|(class, tiles)| *tiles != class.usual())
-            .map(|(class, tiles)| format!("{class}: {tiles}\n"))
-            .collect();
-        lines.sort_unstable();
-        let hash = hmac_sha256::Hash::hash(lines.concat().as_bytes());
-        (!lines.is_empty()).then(|| hash[..6].iter().map(|byte| format!("{byte:02x}")).collect())
+    /// What tells it from other sizes, in hexadecimal digits; empty for the usual ones.
+    pub(super) fn identity(&self) -> String {
+        if self.0.is_empty() {
+            return String::new();
+        }
+        hex(&hmac_sha256::Hash::hash(self.to_text().as_bytes())[..4])
     }
 
     /// As a file has it.
@@ -284,8 +281,7 @@ impl Tuning {
 
 /// SHA-256 of the manifest of all shaders, in hexadecimal: what is known of a device holds for these alone.
 pub fn shaders() -> String {
-    let hash = hmac_sha256::Hash::hash(include_bytes!("../../shaders/manifest.txt"));
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hmac_sha256::Hash::hash(include_bytes!("../../shaders/manifest.txt")))
 }
 
 #[cfg(test)]
@@ -309,16 +305,6 @@ mod tests {
         no(" by ", " by x");
         no("x", "x0");
         assert_eq!(Tuning::from_text(""), None);
-    }
-
-    #[test]
-    fn a_fingerprint_is_of_unusual_sizes_in_any_order() {
-        let (a, b) = (Class::linear(1, 1), Class::attention(64));
-        let other = |class: Class| class.tile_sizes()[1];
-        assert_eq!(Tuning::default().with(a, a.usual()).fingerprint(), None);
-        let both = Tuning::default().with(a, other(a)).with(b, other(b)).fingerprint();
-        assert!(both.is_some() && both == Tuning::default().with(b, other(b)).with(a, other(a)).fingerprint());
-        assert_ne!(both, Tuning::default().with(a, other(a)).fingerprint());
     }
 
     #[test]

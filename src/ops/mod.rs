@@ -45,4 +45,5 @@ pub use upsample::upsample_nearest;
 pub use zoetrope_kernels::Activation;
 
 pub use probe::Arithmetic;
-pub(crate) use probe::multiply_add;
+#[doc(hidden)]
+pub use probe::multiply_add;

@@ -19,7 +19,7 @@ const EACH: usize = 512;
 const SUBGROUPS: usize = 4;
 const PRODUCTS: usize = 32;
 
-/// What [`multiply_add`](crate::pipeline::plan::multiply_add) computes with.
+/// What [`multiply_add`] computes with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arithmetic {
     /// Numbers of F32.
@@ -35,7 +35,7 @@ pub enum Arithmetic {
 ///
 /// # Errors
 /// Those of all ops.
-pub(crate) fn multiply_add(device: &Device, arithmetic: Arithmetic, rounds: usize) -> Result<Option<u64>> {
+pub fn multiply_add(device: &Device, arithmetic: Arithmetic, rounds: usize) -> Result<Option<u64>> {
     match device {
         Device::Cpu(cpu) => {
             if arithmetic != Arithmetic::F32 {

@@ -1,12 +1,12 @@
 //! Latents to frames.
 
-use super::Pipeline;
+use super::open::Pipeline;
 use super::progress::{OnProgress, Progress};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::wan_vae;
 use crate::tensor::Tensor;
-use crate::video::{Frame, FrameSink, VideoInfo};
+use crate::video::{Frame, FrameRate, FrameSink, VideoInfo};
 
 impl Pipeline {
     /// Decodes final latents `[C, T, H, W]` into a video of its own: [`decode_frames`](Self::decode_frames) between `start`
@@ -18,12 +18,12 @@ impl Pipeline {
         &self,
         device: &Device,
         latents: &Tensor,
-        fps: u32,
+        fps: impl Into<FrameRate>,
         sink: &mut dyn FrameSink,
         progress: OnProgress,
     ) -> Result<()> {
         let [width, height, frames] = self.decoded_size(latents)?;
-        sink.start(&VideoInfo { width, height, fps, frames })?;
+        sink.start(&VideoInfo { width, height, fps: fps.into(), frames })?;
         self.decode_frames(device, latents, sink, progress)?;
         sink.finish()
     }

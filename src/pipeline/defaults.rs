@@ -4,12 +4,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::conditions::Conditions;
 use super::limits::Limits;
-use super::prompt::Prompt;
-use super::request::{Request, Steps};
 use crate::error::{Error, Result};
 use crate::sampler::{Guidance, Schedule, SchedulerConfig};
+use crate::video::FrameRate;
 use crate::weights::{Checkpoint, Warning, json, shown};
 
 /// The file's name, beside `model_index.json`.
@@ -47,8 +45,8 @@ pub struct Defaults {
     pub height: usize,
     /// Frames, 81 unless told otherwise.
     pub frames: usize,
-    /// Frames a second, 16 unless told otherwise; at most 240.
-    pub fps: u32,
+    /// Frames per second, 16 unless told otherwise; at most 240.
+    pub fps: FrameRate,
     /// Sampling steps, 50 unless told otherwise.
     pub steps: usize,
     /// Scale of classifier-free guidance, 5 unless told otherwise.
@@ -69,7 +67,7 @@ impl Default for Defaults {
             width: 832,
             height: 480,
             frames: 81,
-            fps: 16,
+            fps: FrameRate::from(16),
             steps: 50,
             guidance: 5.0,
             negative_prompt: String::new(),
@@ -102,7 +100,7 @@ impl Defaults {
             defaults.frames = frames;
         }
         let fps = keys.take("fps", "a whole number from 1 to 240, such as 16", |value| {
-            value.as_u64().filter(|fps| FPS.contains(fps)).map(|fps| fps as u32)
+            value.as_u64().filter(|fps| FPS.contains(fps)).map(|fps| FrameRate::from(fps as u32))
         })?;
         defaults.fps = fps.unwrap_or(defaults.fps);
         if let Some(steps) = keys.take("steps", "a whole number, such as 50", whole)? {
@@ -125,25 +123,6 @@ impl Defaults {
         defaults.zoom = zoom.unwrap_or(defaults.zoom);
         let warning = keys.warning();
         Ok((defaults, warning))
-    }
-
-    /// A request for these prompts.
-    pub(crate) fn request(&self, prompt: Prompt, negative_prompt: Prompt) -> Request {
-        Request {
-            prompt,
-            negative_prompt,
-            width: self.width,
-            height: self.height,
-            frames: self.frames,
-            fps: self.fps,
-            steps: Steps::Schedule { schedule: Schedule::default(), steps: self.steps, shift: None },
-            sampler: None,
-            guidance: self.guidance,
-            guidance_2: None,
-            seed: 0,
-            latents: None,
-            conditions: Conditions::default(),
-        }
     }
 }
 
@@ -191,13 +170,13 @@ fn size(value: &Value) -> Option<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::hex;
 
     /// The published text has 137 characters; this is the hash of its UTF-8.
     #[test]
     fn the_negative_prompt_is_wans_to_the_byte() {
         const SHA256: &str = "ce96e0324e4b54ce4b6e867f669ca520952e1a34cc116543516b1897f0d3c47e";
-        let hash: String =
-            hmac_sha256::Hash::hash(WAN_NEGATIVE_PROMPT.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(&hmac_sha256::Hash::hash(WAN_NEGATIVE_PROMPT.as_bytes()));
         assert_eq!((hash.as_str(), WAN_NEGATIVE_PROMPT.chars().count()), (SHA256, 137));
     }
 }

@@ -3,9 +3,9 @@
 //! It knows latents to start from, a grid of noise levels, one transformer or two, branches of guidance and
 //! [`Conditions`]. What a new kind of video needs is a condition, not a second loop.
 
-use super::Pipeline;
 use super::conditions::Conditions;
 use super::loaded::Expert;
+use super::open::Pipeline;
 use super::progress::{OnProgress, OnStep, Progress, SamplerState};
 use super::request::{Checked, Request};
 use crate::device::Device;

@@ -1,6 +1,6 @@
 //! Prompts to token ids to embeddings.
 
-use super::Pipeline;
+use super::open::Pipeline;
 use super::progress::OnProgress;
 #[cfg(feature = "tokenizer")]
 use super::progress::Progress;

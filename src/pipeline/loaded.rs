@@ -1,9 +1,9 @@
-//! Models on a device: loaded when their stage starts, and kept if the pipeline is to stay warm.
+//! Models on a device: loaded when their stage starts.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use super::Pipeline;
 use super::components::Component;
+use super::open::Pipeline;
 use super::progress::{OnProgress, Progress};
 use super::stage::Stage;
 use crate::device::Device;
@@ -11,54 +11,6 @@ use crate::error::Result;
 use crate::models::{umt5, wan, wan_vae};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
-
-/// A model that stays loaded for the next request on its device.
-struct Slot<M>(Mutex<Option<(Device, Arc<M>)>>);
-
-impl<M> Default for Slot<M> {
-    fn default() -> Self {
-        Self(Mutex::new(None))
-    }
-}
-
-impl<M> Slot<M> {
-    /// The model that is there for `device`, or one that `load` makes and that stays if `keep`.
-    fn get(&self, device: &Device, keep: bool, load: impl FnOnce() -> Result<M>) -> Result<Arc<M>> {
-        if !keep {
-            return load().map(Arc::new);
-        }
-        // Who comes second waits, and does not load it again.
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, model)) = slot.as_ref().filter(|(own, _)| own.is(device)) {
-            return Ok(model.clone());
-        }
-        // Of another device: gone before the new one needs memory.
-        *slot = None;
-        let model = Arc::new(load()?);
-        *slot = Some((device.clone(), model.clone()));
-        Ok(model)
-    }
-
-    fn clear(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-}
-
-/// The models that stay loaded.
-#[derive(Default)]
-pub(super) struct Loaded {
-    text_encoder: Slot<umt5::Encoder>,
-    transformers: [Slot<wan::Transformer>; 2],
-    vae_decoder: Slot<wan_vae::Decoder>,
-}
-
-impl Loaded {
-    pub fn clear(&self) {
-        self.text_encoder.clear();
-        self.transformers.iter().for_each(Slot::clear);
-        self.vae_decoder.clear();
-    }
-}
 
 /// One of the transformers, with the prompts as its cross-attentions see them.
 pub(super) struct Expert {
@@ -95,7 +47,7 @@ impl Pipeline {
         let model = self.components().need_text_encoder()?;
         progress(Progress::Loading(Stage::TextEncoder));
         let load = || umt5::Encoder::load(&model.weights, model.config.clone(), device);
-        self.loaded().text_encoder.get(device, self.keeps_on(device), load)
+        self.warm().text_encoder.get(device, self.keeps_on(device), load)
     }
 
     /// The VAE's decoder on a device.
@@ -103,7 +55,7 @@ impl Pipeline {
         let model = self.components().need_vae()?;
         progress(Progress::Loading(Stage::VaeDecoder));
         let load = || wan_vae::Decoder::load(&model.weights, model.config.clone(), device);
-        self.loaded().vae_decoder.get(device, self.keeps_on(device), load)
+        self.warm().vae_decoder.get(device, self.keeps_on(device), load)
     }
 
     /// Which transformer is asked at a timestep.
@@ -138,7 +90,7 @@ impl Pipeline {
             device.release_unused();
         }
         let load = || wan::Transformer::load(&model.weights, model.config.clone(), device);
-        let transformer = self.loaded().transformers[which].get(device, self.keeps_on(device), load)?;
+        let transformer = self.warm().transformers[which].get(device, self.keeps_on(device), load)?;
         let context = |text| match transformer.context(text)? {
             context if context.is_finite()? => Ok(context),
             _ => Err(device.examine((stage(which).name(), None), || transformer.context(text))),

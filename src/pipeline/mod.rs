@@ -19,6 +19,7 @@ mod progress;
 mod prompt;
 mod request;
 mod stage;
+mod warm;
 
 pub use components::{Component, Components, SecondTransformer};
 pub use conditions::{Clean, Conditions};

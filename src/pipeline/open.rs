@@ -5,10 +5,10 @@ use std::path::Path;
 use super::components::Components;
 use super::defaults::Defaults;
 use super::limits::Limits;
-use super::loaded::Loaded;
 use super::progress::OnProgress;
 use super::prompt::Prompt;
 use super::request::{Checked, Request};
+use super::warm::Warm;
 use crate::device::Device;
 use crate::error::Result;
 use crate::models::Configs;
@@ -25,7 +25,7 @@ pub struct Pipeline {
     components: Components,
     defaults: Defaults,
     warnings: Vec<Warning>,
-    loaded: Loaded,
+    warm: Warm,
     keeps_loaded: bool,
 }
 
@@ -67,7 +67,7 @@ impl Pipeline {
             _ => (Defaults::default(), None),
         };
         let warnings = Vec::from_iter(unknown);
-        Ok(Self { checkpoint, components, defaults, warnings, loaded: Loaded::default(), keeps_loaded: false })
+        Ok(Self { checkpoint, components, defaults, warnings, warm: Warm::default(), keeps_loaded: false })
     }
 
     /// Whether models stay loaded on their device between requests, for programs that serve many: then a GPU keeps its
@@ -75,13 +75,13 @@ impl Pipeline {
     #[must_use]
     pub fn keep_loaded(mut self, keep: bool) -> Self {
         self.keeps_loaded = keep;
-        self.loaded.clear();
+        self.warm.clear();
         self
     }
 
     /// Drops the models that [stayed loaded](Self::keep_loaded).
     pub fn unload(&self) {
-        self.loaded.clear();
+        self.warm.clear();
     }
 
     /// The folder, its files and hashes.
@@ -118,7 +118,8 @@ impl Pipeline {
 
     /// A request for a prompt with the checkpoint's [`defaults`](Self::defaults) and seed 0.
     pub fn request(&self, prompt: impl Into<Prompt>) -> Request {
-        self.defaults.request(prompt.into(), Prompt::Text(self.defaults.negative_prompt.clone()))
+        let negative_prompt = Prompt::Text(self.defaults.negative_prompt.clone());
+        Request::with_defaults(&self.defaults, prompt.into(), negative_prompt)
     }
 
     /// Checks a request against the models, before anything is computed.
@@ -197,8 +198,8 @@ impl Pipeline {
         Ok(Limits::new(&self.components.need_transformer()?.config, &self.components.need_vae()?.config))
     }
 
-    pub(super) fn loaded(&self) -> &Loaded {
-        &self.loaded
+    pub(super) fn warm(&self) -> &Warm {
+        &self.warm
     }
 
     pub(super) fn keeps_loaded(&self) -> bool {

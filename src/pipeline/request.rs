@@ -2,10 +2,12 @@
 
 use super::components::Components;
 use super::conditions::Conditions;
+use super::defaults::Defaults;
 use super::limits::Limits;
 use super::prompt::Prompt;
 use crate::error::{Error, Result};
 use crate::sampler::{Grid, Guidance, Sampler, Schedule, SchedulerConfig, Solver};
+use crate::video::FrameRate;
 
 /// The steps of a run.
 #[derive(Clone, Debug)]
@@ -50,7 +52,7 @@ pub struct Request {
     /// Frames: a multiple of the VAE's temporal factor (4 for Wan) plus 1.
     pub frames: usize,
     /// Frames a second, for the file; the model does not know it.
-    pub fps: u32,
+    pub fps: FrameRate,
     /// The step grid.
     pub steps: Steps,
     /// The solver; the one that the checkpoint's scheduler names if `None`.
@@ -70,7 +72,26 @@ pub struct Request {
 impl Request {
     /// Wan's defaults for these prompts: 832x480, 81 frames, 16 fps, 50 steps, guidance 5, seed 0.
     pub fn new(prompt: Prompt, negative_prompt: Prompt) -> Self {
-        super::defaults::Defaults::default().request(prompt, negative_prompt)
+        Self::with_defaults(&Defaults::default(), prompt, negative_prompt)
+    }
+
+    /// What `defaults` ask for with these prompts, seed 0.
+    pub(super) fn with_defaults(defaults: &Defaults, prompt: Prompt, negative_prompt: Prompt) -> Self {
+        Self {
+            prompt,
+            negative_prompt,
+            width: defaults.width,
+            height: defaults.height,
+            frames: defaults.frames,
+            fps: defaults.fps,
+            steps: Steps::Schedule { schedule: Schedule::default(), steps: defaults.steps, shift: None },
+            sampler: None,
+            guidance: defaults.guidance,
+            guidance_2: None,
+            seed: 0,
+            latents: None,
+            conditions: Conditions::default(),
+        }
     }
 
     /// Whether any step needs the negative prompt.
@@ -91,8 +112,8 @@ impl Request {
         let limits = Limits::new(transformer, vae);
         limits.check_size(self.width, self.height)?;
         limits.frames().check(self.frames)?;
-        if self.fps == 0 {
-            return Err(Error::Request { what: "fps", why: "it must be at least 1".into() });
+        if self.fps.is_zero() {
+            return Err(Error::Request { what: "fps", why: "it must be above 0".into() });
         }
         let latent = limits.latent(self.frames, self.height, self.width);
         if let Some(latents) = self.latents.as_ref().filter(|l| l.len() != latent.iter().product::<usize>()) {

@@ -4,10 +4,12 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::Sampler;
-use super::schedule::MAX_SHIFT;
+use super::method::Sampler;
 use crate::error::{Error, Result};
 use crate::weights::{json, shown};
+
+/// The largest shift that is accepted; published models use 1 to 16.
+pub(super) const MAX_SHIFT: f64 = 1000.0;
 
 /// The key of the class.
 const CLASS: &str = "_class_name";

@@ -3,13 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::config::{SchedulerClass, SchedulerConfig};
+use super::config::{MAX_SHIFT, SchedulerClass, SchedulerConfig};
 use crate::error::{Error, Result};
 
 /// Training timesteps of every Wan model; a timestep is this times sigma.
 pub(super) const TRAIN_STEPS: f64 = 1000.0;
-/// The largest shift that is accepted; published models use 1 to 16.
-pub(super) const MAX_SHIFT: f64 = 1000.0;
 /// The most steps that a grid may have.
 const MAX_STEPS: usize = 1000;
 /// What the diffusers grid takes off a first sigma of 1, whose signal-to-noise ratio has no logarithm.

@@ -3,6 +3,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
+use crate::error::{Error, Result};
 
 const WAN: &str = r#"{"_class_name": "UniPCMultistepScheduler", "_diffusers_version": "0.42.1", "beta_end": 0.02,
     "beta_schedule": "linear", "beta_start": 0.0001, "disable_corrector": [], "dynamic_thresholding_ratio": 0.995,
@@ -39,6 +40,29 @@ fn a_published_configuration_is_read() {
     // Left by a conversion from another class, and without effect.
     let mixed = WAN.replacen('{', r#"{"shift": 7.0, "base_shift": 0.5, "stochastic_sampling": true, "_x": 1, "#, 1);
     assert_eq!(parse(&mixed).unwrap().shift(), 3.0);
+}
+
+/// diffusers adds options with each release and writes them out, switched off.
+#[test]
+fn options_that_are_not_known_may_be_there_if_they_are_off() {
+    for json in [WAN, EULER] {
+        for off in ["null", "false", "[]", "{}", "\"\""] {
+            let with = json.replacen('{', &format!(r#"{{"an_option_of_tomorrow": {off}, "#), 1);
+            assert_eq!(parse(&with).unwrap(), parse(json).unwrap(), "{off}");
+        }
+        for on in ["true", "1", "0.5", "[1]", "{\"a\": 1}", "\"a\""] {
+            let why = refusal(json, "an_option_of_tomorrow", on);
+            assert!(
+                why.contains("has no option of this name") && why.contains(&format!("found {on}").replace(": ", ":")),
+                "{why}"
+            );
+        }
+    }
+    // Those that are known may be null, too, where they are off.
+    let null = WAN.replace("\"thresholding\": false", "\"thresholding\": null");
+    assert_eq!(parse(&null).unwrap(), parse(WAN).unwrap());
+    refusal(WAN, "predict_x0", "null");
+    refusal(WAN, "use_karras_sigmas", "true");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::device::work::Work;
 use crate::device::{Device, Precision};
 use crate::error::{DeviceFault, Error, Result};
 use crate::vulkan::{self, Vulkan};
-use crate::weights::Weight;
+use crate::weights::weight::Weight;
 
 /// A contiguous, row-major array of F32 on a [`Device`], or of F16 where an op had that as its [output type](OutputType).
 ///

@@ -15,13 +15,14 @@ use crate::video::output::Output;
 /// The keyword of a comment, one of those that the PNG specification registers.
 pub(super) const COMMENT: &str = "Comment";
 
-/// The denominator of a frame's delay has 16 bits.
-const MAX_FPS: u32 = u16::MAX as u32;
+/// A frame's delay is a fraction of two numbers of 16 bits.
+const MAX_PART: u32 = u16::MAX as u32;
 
-/// A sink that writes one animated PNG, which loops without end; each frame lasts exactly one `fps`-th of a second.
+/// A sink that writes one animated PNG, which loops without end; each frame lasts exactly as long as the rate says.
 ///
 /// A comment is kept in an iTXt chunk with the keyword `Comment`, after the first frame: FFmpeg looks for the animation no
-/// further than where a long text would end. At most 65,535 frames per second.
+/// further than where a long text would end. Numerator and denominator of the rate are at most
+/// 65,535.
 pub type Apng = FileSink<ApngEncoder>;
 
 /// Writes animated PNG.
@@ -35,8 +36,8 @@ pub struct ApngEncoder {
 
 impl Encoder for ApngEncoder {
     fn check(&self, info: &VideoInfo) -> Result<()> {
-        if info.fps > MAX_FPS {
-            let why = format!("{} in an animated PNG; the most is {MAX_FPS}", info.fps);
+        if info.fps.numerator() > MAX_PART || info.fps.denominator() > MAX_PART {
+            let why = format!("{} in an animated PNG; numerator and denominator are at most {MAX_PART}", info.fps);
             return Err(Error::Request { what: "fps", why });
         }
         if info.frames > i32::MAX as usize {
@@ -51,7 +52,7 @@ impl Encoder for ApngEncoder {
             encoder.set_color(ColorType::Rgb);
             encoder.set_depth(BitDepth::Eight);
             encoder.set_animated(info.frames as u32, 0)?;
-            encoder.set_frame_delay(1, info.fps as u16)?;
+            encoder.set_frame_delay(info.fps.denominator() as u16, info.fps.numerator() as u16)?;
             encoder.set_blend_op(BlendOp::Source)?;
             encoder.set_dispose_op(DisposeOp::None)?;
             encoder.write_header()

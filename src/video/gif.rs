@@ -4,7 +4,7 @@ use gif::{AnyExtension, Extension, Repeat};
 
 use super::file::{Encoder, FileSink};
 use super::palette::quantise;
-use super::{Frame, VideoInfo};
+use super::{Frame, FrameRate, VideoInfo};
 use crate::error::{Error, Result};
 use crate::video::output::Output;
 
@@ -23,13 +23,13 @@ pub type Gif = FileSink<GifEncoder>;
 #[derive(Default)]
 pub struct GifEncoder {
     writer: Option<gif::Encoder<Vec<u8>>>,
-    fps: u32,
+    fps: Option<FrameRate>,
     frames: u64,
 }
 
 impl Encoder for GifEncoder {
     fn check(&self, info: &VideoInfo) -> Result<()> {
-        if info.fps > MAX_FPS {
+        if info.fps.exceeds(MAX_FPS) {
             let why = format!("{} in a GIF; the most that browsers play is {MAX_FPS}", info.fps);
             return Err(Error::Request { what: "fps", why });
         }
@@ -45,7 +45,7 @@ impl Encoder for GifEncoder {
             }
             Ok::<_, gif::EncodingError>(writer)
         };
-        self.fps = info.fps;
+        self.fps = Some(info.fps);
         self.writer = Some(start().map_err(|error| out.cannot_encode(error))?);
         self.drain(out)
     }
@@ -77,8 +77,10 @@ impl Encoder for GifEncoder {
 impl GifEncoder {
     /// When a frame begins, to the nearest centisecond.
     fn begin(&self, frame: u64) -> u64 {
-        let fps = u64::from(self.fps);
-        (200 * frame + fps) / (2 * fps)
+        let Some(fps) = self.fps else { return 0 };
+        // Seconds are frame * scale / rate; products of a frame's number and 32 bits need more than 64.
+        let (rate, scale) = (u128::from(fps.numerator()), u128::from(fps.denominator()));
+        ((200 * u128::from(frame) * scale + rate) / (2 * rate)) as u64
     }
 
     fn drain(&mut self, out: &mut Output) -> Result<()> {

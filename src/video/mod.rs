@@ -18,6 +18,7 @@ pub(crate) mod output;
 mod palette;
 #[cfg(feature = "png")]
 mod png;
+mod rate;
 #[cfg(test)]
 mod tests;
 mod y4m;
@@ -34,6 +35,7 @@ pub use self::mp4::Mp4;
 pub use self::open::{SinkOptions, formats, open};
 #[cfg(feature = "png")]
 pub use self::png::PngFolder;
+pub use self::rate::FrameRate;
 pub use self::y4m::Y4m;
 pub use self::zoom::Zoom;
 
@@ -50,7 +52,7 @@ pub struct VideoInfo {
     /// Rows.
     pub height: usize,
     /// Frames per second.
-    pub fps: u32,
+    pub fps: FrameRate,
     /// How many frames there will be, exactly.
     pub frames: usize,
 }
@@ -61,8 +63,8 @@ impl VideoInfo {
         if ![self.width, self.height].iter().all(|edge| (1..=MAX_EDGE).contains(edge)) {
             return refuse("size", format!("{}x{}: edges are 1 to {MAX_EDGE} pixels", self.width, self.height));
         }
-        if self.fps == 0 {
-            return refuse("fps", "a video has at least 1 frame per second".into());
+        if self.fps.is_zero() {
+            return refuse("fps", "a video has more than 0 frames per second".into());
         }
         if self.frames == 0 {
             return refuse("frames", "a video has at least 1".into());

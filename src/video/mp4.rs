@@ -75,6 +75,10 @@ impl Encoder for Mp4Encoder {
             );
             return Err(Error::Request { what: "size", why });
         }
+        if clock(info.fps).is_none() {
+            let why = format!("{} in an mp4, whose clock has 32 bits; choose a simpler fraction", info.fps);
+            return Err(Error::Request { what: "fps", why });
+        }
         if u32::try_from(info.frames).is_err() {
             return Err(Error::Request { what: "frames", why: format!("an mp4 has at most {}", u32::MAX) });
         }
@@ -83,8 +87,7 @@ impl Encoder for Mp4Encoder {
 
     fn start(&mut self, info: &VideoInfo, comment: Option<&str>, out: &mut Output) -> Result<()> {
         self.comment = comment.map(str::to_owned);
-        let ticks = MIN_TIMESCALE.div_ceil(info.fps);
-        let timescale = info.fps.checked_mul(ticks).and_then(NonZeroU32::new).expect("the rate is above 0");
+        let (timescale, duration) = clock(info.fps).ok_or_else(|| out.cannot_encode("the frame rate is too fine"))?;
         let h264 = H264::with_api_config(OpenH264API::from_source(), config(info)).map_err(|e| out.cannot_encode(e))?;
         let reserved_moov_box_size =
             estimate_maximum_moov_box_size(&[info.frames]) + user_data(self.comment.as_deref()).len();
@@ -93,7 +96,7 @@ impl Encoder for Mp4Encoder {
         let head = muxer.initial_boxes_bytes();
         out.write(head)?;
         let end = head.len() as u64;
-        self.running = Some(Running { h264, muxer, end, first: true, timescale, duration: ticks });
+        self.running = Some(Running { h264, muxer, end, first: true, timescale, duration });
         Ok(())
     }
 
@@ -169,9 +172,17 @@ impl Encoder for Mp4Encoder {
     }
 }
 
+/// Ticks per second and ticks per frame, exactly; `None` if they do not fit into 32 bits.
+fn clock(fps: super::FrameRate) -> Option<(NonZeroU32, u32)> {
+    let ticks = MIN_TIMESCALE.div_ceil(fps.numerator().max(1));
+    let timescale = fps.numerator().checked_mul(ticks).and_then(NonZeroU32::new)?;
+    Some((timescale, fps.denominator().checked_mul(ticks)?))
+}
+
 fn config(info: &VideoInfo) -> EncoderConfig {
+    let rate = info.fps.as_f64();
     // Only the level follows from this, which tells players how fast they must be: more than most clips take.
-    let bitrate = (info.width * info.height) as f64 * f64::from(info.fps.min(60)) * 2.5;
+    let bitrate = (info.width * info.height) as f64 * rate.min(60.0) * 2.5;
     EncoderConfig::new()
         // This mode holds the quantiser within the range, which is one value; it drops no frame, and is the only such one
         // in which OpenH264 does not print a warning.
@@ -180,8 +191,8 @@ fn config(info: &VideoInfo) -> EncoderConfig {
         .skip_frames(false)
         .background_detection(false)
         .bitrate(BitRate::from_bps(bitrate.clamp(100_000.0, 200e6) as u32))
-        .max_frame_rate(FrameRate::from_hz(info.fps as f32))
-        .intra_frame_period(IntraFramePeriod::from_num_frames(info.fps.saturating_mul(2).min(1000)))
+        .max_frame_rate(FrameRate::from_hz(rate as f32))
+        .intra_frame_period(IntraFramePeriod::from_num_frames((2.0 * rate).round().clamp(1.0, 1000.0) as u32))
         .vui(VuiConfig::bt709())
         // More would make other bytes.
         .num_threads(1)

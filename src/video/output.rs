@@ -35,6 +35,8 @@ impl Output {
                 let device = OpenOptions::new().write(true).open(path).map_err(cannot("open", path))?;
                 return Ok(Self::new(Target::File(device), path, None));
             }
+            // Found now, not by the rename after all the work.
+            Err(error) if error.kind() == io::ErrorKind::InvalidFilename => return Err(cannot_create(path, error)),
             Err(_) => is_there(path),
         };
         if exists && !force {
@@ -132,9 +134,7 @@ struct Partial {
 impl Partial {
     fn create(target: PathBuf, force: bool) -> Result<(Self, File)> {
         let Some(name) = target.file_name() else { return Err(refusal(&target, "is not the name of a file")) };
-        let mut prefix = std::ffi::OsString::from(".");
-        prefix.push(name);
-        prefix.push(PARTIAL);
+        let prefix = hidden_prefix(name);
         sweep(&target.with_file_name(&prefix), |path| path, |path| fs::remove_file(path));
         for attempt in 0.. {
             let mut hidden = prefix.clone();
@@ -173,6 +173,33 @@ impl Drop for Partial {
         // After the rename there is nothing under this name, and nobody to tell of other failures.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// How many bytes the names of files have at most on common systems (NAME_MAX).
+const MAX_NAME: usize = 255;
+/// The most bytes that follow the prefix of a hidden name: a process's number and an attempt's, of three digits at most.
+const MAX_NUMBERS: usize = "4294967295-100".len();
+
+/// What hidden names of this file begin with: the name itself, or as much of it as leaves them within the system's limit
+/// with a hash of the whole, so that two long names do not meet.
+fn hidden_prefix(name: &std::ffi::OsStr) -> std::ffi::OsString {
+    let mut prefix = std::ffi::OsString::from(".");
+    if 1 + name.len() + PARTIAL.len() + MAX_NUMBERS <= MAX_NAME {
+        prefix.push(name);
+    } else {
+        const HASHED: usize = 8;
+        let bytes = name.as_encoded_bytes();
+        let hash = hmac_sha256::Hash::hash(bytes);
+        let kept = MAX_NAME - 2 - 2 * HASHED - PARTIAL.len() - MAX_NUMBERS;
+        // Whole characters of what can be shown; the hash tells names apart that differ elsewhere.
+        let text = String::from_utf8_lossy(bytes);
+        let end = (0..=kept).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+        prefix.push(&text[..end]);
+        prefix.push("~");
+        prefix.push(hash[..HASHED].iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    }
+    prefix.push(PARTIAL);
+    prefix
 }
 
 /// What stands between a target's name and a process's number in a hidden name.
@@ -230,6 +257,10 @@ pub(crate) fn cannot(doing: &'static str, path: &Path) -> impl FnOnce(io::Error)
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 "choose a folder that can be written to"
             }
+            io::ErrorKind::FileTooLarge => {
+                "raise the limit on the size of files (ulimit -f), or ask for fewer or smaller frames"
+            }
+            io::ErrorKind::InvalidFilename => "choose a shorter name; most systems take 255 bytes",
             _ => return made(error),
         };
         made(io::Error::new(error.kind(), format!("{error}; {remedy}")))

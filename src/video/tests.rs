@@ -68,7 +68,7 @@ fn play(sink: &mut dyn FrameSink, info: VideoInfo, frames: &[Frame]) -> Result<(
     sink.finish()
 }
 
-const TINY: VideoInfo = VideoInfo { width: 2, height: 2, fps: 16, frames: 1 };
+const TINY: VideoInfo = VideoInfo { width: 2, height: 2, fps: FrameRate::whole(16), frames: 1 };
 
 fn tiny(level: u8) -> Frame {
     Frame::new(2, 2, vec![level; 12]).unwrap()
@@ -116,13 +116,50 @@ fn odd_sizes_need_no_padding() {
     let frame = Frame::new(3, 1, vec![255, 255, 255, 0, 0, 255, 128, 128, 128]).unwrap();
     let mut expected = b"YUV4MPEG2 W3 H1 F24:1 Ip A1:1 C444 XCOLORRANGE=LIMITED\nFRAME\n".to_vec();
     expected.extend([235, 41, 126, 128, 240, 128, 128, 110, 128]);
-    assert_eq!(y4m_bytes(VideoInfo { width: 3, height: 1, fps: 24, frames: 1 }, &[frame]), expected);
+    assert_eq!(y4m_bytes(VideoInfo { width: 3, height: 1, fps: 24.into(), frames: 1 }, &[frame]), expected);
+}
+
+#[test]
+fn rates_that_are_not_whole_are_exact() {
+    let film = VideoInfo { fps: FrameRate::new(24_000, 1001).unwrap(), ..TINY };
+    assert!(y4m_bytes(film, &[tiny(0)]).starts_with(b"YUV4MPEG2 W2 H2 F24000:1001 "));
+    #[cfg(feature = "png")]
+    {
+        let folder = Folder::new();
+        let path = folder.0.join("a.png");
+        play(&mut Apng::create(&path, false).unwrap(), film, &[tiny(0), tiny(1)]).unwrap();
+        let bytes = fs::read(path).unwrap();
+        let at = bytes.windows(4).position(|kind| kind == b"fcTL").unwrap() + 4;
+        // Sequence, width, height, two offsets, then the delay's numerator and denominator.
+        assert_eq!(bytes[at + 20..at + 24], [1001_u16.to_be_bytes(), 24_000_u16.to_be_bytes()].concat());
+    }
+}
+
+/// The hidden name is longer than the file's own, which may be as long as names can be; two long names that begin alike do
+/// not meet.
+#[test]
+fn names_may_be_as_long_as_the_system_takes() {
+    let folder = Folder::new();
+    for (length, fill) in [(255, "a"), (240, "a"), (255, "é")] {
+        let stem = |last: &str| format!("{}{last}.y4m", fill.repeat((length - 5) / fill.len()));
+        let [first, second] = ["1", "2"].map(|last| folder.0.join(stem(last)));
+        let mut sinks = [&first, &second].map(|path| Y4m::create(path, false).unwrap());
+        sinks.iter_mut().for_each(|sink| play(sink, TINY, &[tiny(1)]).unwrap());
+        assert!(first.is_file() && second.is_file());
+        // What a killed run left under a long name is found again.
+        drop(Y4m::create(&first, true).unwrap());
+    }
+    assert_eq!(folder.names().len(), 6, "{:?}", folder.names());
+    let long = folder.0.join(format!("{}.y4m", "a".repeat(252)));
+    let error = Y4m::create(&long, false).map(drop).unwrap_err().to_string();
+    assert!(error.contains("choose a shorter name"), "{error}");
+    assert_eq!(folder.names().len(), 6);
 }
 
 #[test]
 fn high_definition_takes_its_own_matrix() {
     let red = Frame::new(1280, 1, [255, 0, 0].repeat(1280)).unwrap();
-    let bytes = y4m_bytes(VideoInfo { width: 1280, height: 1, fps: 16, frames: 1 }, &[red]);
+    let bytes = y4m_bytes(VideoInfo { width: 1280, height: 1, fps: 16.into(), frames: 1 }, &[red]);
     let planes = &bytes[bytes.len() - 3 * 1280..];
     assert_eq!([planes[0], planes[1280], planes[2 * 1280]], [63, 102, 240]);
 }
@@ -208,7 +245,7 @@ fn links_and_devices_are_not_replaced() {
 #[test]
 fn a_stream_that_breaks_is_a_typed_error() {
     let mut sink = Y4m::stream(Shared(Arc::default(), 100_000), "-");
-    let info = VideoInfo { width: 100, height: 100, fps: 16, frames: 5 };
+    let info = VideoInfo { width: 100, height: 100, fps: 16.into(), frames: 5 };
     let frame = Frame::new(100, 100, vec![7; 30_000]).unwrap();
     let error = play(&mut sink, info, &vec![frame; 5]).unwrap_err();
     assert!(matches!(&error, Error::Io { path, .. } if path == Path::new("-")), "{error}");
@@ -220,7 +257,7 @@ fn misuse(mut sink: impl FrameSink) {
     assert!(is_request(sink.frame(&tiny(0)), "frame sink"));
     assert!(is_request(sink.start(&VideoInfo { width: 0, ..TINY }), "size"));
     assert!(is_request(sink.start(&VideoInfo { height: 1 << 20, ..TINY }), "size"));
-    assert!(is_request(sink.start(&VideoInfo { fps: 0, ..TINY }), "fps"));
+    assert!(is_request(sink.start(&VideoInfo { fps: 0.into(), ..TINY }), "fps"));
     assert!(is_request(sink.start(&VideoInfo { frames: 0, ..TINY }), "frames"));
     sink.start(&TINY).unwrap();
     assert!(is_request(sink.start(&TINY), "frame sink"));
@@ -274,7 +311,7 @@ mod png_folder {
         let path = folder.0.join("frames");
         let picture = Frame::new(5, 3, (0..45).map(|x| x * 5).collect()).unwrap();
         let mut sink = PngFolder::create(&path, false).unwrap();
-        sink.start(&VideoInfo { width: 5, height: 3, fps: 16, frames: 11 }).unwrap();
+        sink.start(&VideoInfo { width: 5, height: 3, fps: 16.into(), frames: 11 }).unwrap();
         for _ in 0..11 {
             sink.frame(&picture).unwrap();
         }

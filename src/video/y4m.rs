@@ -31,7 +31,8 @@ pub struct Y4mEncoder;
 impl Encoder for Y4mEncoder {
     fn start(&mut self, info: &VideoInfo, _: Option<&str>, out: &mut Output) -> Result<()> {
         let VideoInfo { width, height, fps, .. } = info;
-        let header = format!("YUV4MPEG2 W{width} H{height} F{fps}:1 Ip A1:1 C444 XCOLORRANGE=LIMITED\n");
+        let (rate, scale) = (fps.numerator(), fps.denominator());
+        let header = format!("YUV4MPEG2 W{width} H{height} F{rate}:{scale} Ip A1:1 C444 XCOLORRANGE=LIMITED\n");
         out.write(header.as_bytes())
     }
 

@@ -21,7 +21,7 @@ impl<S: FrameSink> Zoom<S> {
         Ok(Self { sink, factor })
     }
 
-    /// What the other sink sees; a size beyond all numbers is the largest number, which no sink takes.
+    /// What the other sink is told; a size beyond all numbers is the largest number, which no sink takes.
     fn zoomed(&self, info: &VideoInfo) -> VideoInfo {
         let [width, height] = [info.width, info.height].map(|edge| edge.saturating_mul(self.factor));
         VideoInfo { width, height, ..*info }

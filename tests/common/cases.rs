@@ -41,7 +41,7 @@ pub const LINEAR: &[Linear] = &[
     linear(70, 300, 129, F32, false, Act::GeluTanh, Normal),
     linear(97, 1100, 50, BF16, true, Act::None, Normal),
     linear(301, 65, 47, F16, true, Act::Silu, Normal),
-    // Rows of whole eights, for matrix units.
+    // Rows of whole eights, for cooperative matrices.
     linear(70, 264, 129, F16, false, Act::GeluTanh, Normal),
     linear(130, 72, 150, BF16, true, Act::Silu, Normal),
     linear(67, 40, 33, F32, true, Act::None, Normal),

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use zoetrope::video::{Frame, FrameSink, VideoInfo};
+use zoetrope::video::{Frame, FrameRate, FrameSink, VideoInfo};
 use zoetrope::{Error, Result};
 
 /// A folder of its own for one test, removed at its end.
@@ -59,9 +59,9 @@ fn clip(width: usize, height: usize, t: usize, grain: f32) -> Frame {
     Frame::new(width, height, rgb).unwrap()
 }
 
-pub fn play(sink: &mut impl FrameSink, fps: u32, frames: &[Frame]) -> Result<()> {
+pub fn play(sink: &mut impl FrameSink, fps: impl Into<FrameRate>, frames: &[Frame]) -> Result<()> {
     let (width, height) = (frames[0].width(), frames[0].height());
-    sink.start(&VideoInfo { width, height, fps, frames: frames.len() })?;
+    sink.start(&VideoInfo { width, height, fps: fps.into(), frames: frames.len() })?;
     frames.iter().try_for_each(|frame| sink.frame(frame))?;
     sink.finish()
 }

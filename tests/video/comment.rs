@@ -111,7 +111,7 @@ fn too_long_a_comment_is_refused_before_anything_is_written() {
     for ending in formats() {
         let options = SinkOptions { comment: Some(comment.clone()), ..SinkOptions::default() };
         let mut sink = video::open(&folder.0.join(format!("b{ending}")), options).unwrap();
-        let info = VideoInfo { width: 16, height: 16, fps: 16, frames: 1 };
+        let info = VideoInfo { width: 16, height: 16, fps: 16.into(), frames: 1 };
         assert!(refused(sink.check(&info), "comment").contains(&MAX_COMMENT.to_string()), "{ending}");
         assert!(refused(sink.start(&info), "comment").contains(&MAX_COMMENT.to_string()), "{ending}");
     }

@@ -1,6 +1,6 @@
 //! Animated GIF, read by the decoder of the crate `gif`.
 
-use zoetrope::video::{Frame, FrameSink, Gif, VideoInfo};
+use zoetrope::video::{Frame, FrameRate, FrameSink, Gif, VideoInfo};
 
 use crate::clips::{Folder, noisy, play, refused, smooth};
 
@@ -23,7 +23,7 @@ fn decode(bytes: &[u8]) -> Decoded {
     Decoded { size: (reader.width(), reader.height()), repeat: reader.repeat(), delays, frames }
 }
 
-fn encode(fps: u32, frames: &[Frame], comment: Option<&str>) -> Vec<u8> {
+fn encode(fps: impl Into<FrameRate>, frames: &[Frame], comment: Option<&str>) -> Vec<u8> {
     let folder = Folder::new();
     let path = folder.0.join("a.gif");
     let mut sink = Gif::create(&path, false).unwrap();
@@ -67,9 +67,13 @@ fn the_whole_lasts_as_long_as_it_should() {
         let frames: Vec<Frame> = (0..8).map(|t| smooth(8, 8, t)).collect();
         assert_eq!(decode(&encode(fps, &frames, None)).delays, expected, "{fps} fps");
     }
+    // 24000/1001: frames begin at 0, 4.17, 8.34, ... hundredths of a second.
+    let film = FrameRate::new(24_000, 1001).unwrap();
+    let frames: Vec<Frame> = (0..8).map(|t| smooth(8, 8, t)).collect();
+    assert_eq!(decode(&encode(film, &frames, None)).delays, [4, 4, 5, 4, 4, 4, 4, 4]);
     let folder = Folder::new();
     let sink = Gif::create(&folder.0.join("a.gif"), false).unwrap();
-    let info = VideoInfo { width: 8, height: 8, fps: 51, frames: 1 };
+    let info = VideoInfo { width: 8, height: 8, fps: 51.into(), frames: 1 };
     assert!(refused(sink.check(&info), "fps").contains("50"));
 }
 

@@ -2,11 +2,11 @@
 
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
-use zoetrope::video::{Frame, FrameSink, Mp4, VideoInfo};
+use zoetrope::video::{Frame, FrameRate, FrameSink, Mp4, VideoInfo};
 
 use crate::clips::{Folder, noisy, play, refused, smooth};
 
-fn encode(fps: u32, frames: &[Frame], comment: Option<&str>) -> Vec<u8> {
+fn encode(fps: impl Into<FrameRate>, frames: &[Frame], comment: Option<&str>) -> Vec<u8> {
     let folder = Folder::new();
     let path = folder.0.join("a.mp4");
     let mut sink = Mp4::create(&path, false).unwrap();
@@ -173,12 +173,17 @@ fn odd_small_and_large_rates_and_sizes() {
         let media = find(&file, &[b"moov", b"trak", b"mdia", b"mdhd"]);
         assert_eq!(u64::from(u32_at(media, 16)) * u64::from(fps), 3 * u64::from(u32_at(media, 12)), "{fps} fps");
     }
+    // A rate that is not whole is exact: 1001 ticks of 24000 a second for each frame.
+    let film = FrameRate::new(24_000, 1001).unwrap();
+    let file = encode(film, &[smooth(16, 16, 0), smooth(16, 16, 1)], None);
+    let media = find(&file, &[b"moov", b"trak", b"mdia", b"mdhd"]);
+    assert_eq!([u32_at(media, 12), u32_at(media, 16)], [24_000, 2002]);
     let folder = Folder::new();
     let sink = Mp4::create(&folder.0.join("a.mp4"), false).unwrap();
     for (width, height, nearest) in
         [(17, 16, "18x16"), (832, 479, "832x480"), (8, 8, "16x16"), (3842, 16, "3840x2160"), (2162, 2162, "2160x3840")]
     {
-        let why = refused(sink.check(&VideoInfo { width, height, fps: 16, frames: 1 }), "size");
+        let why = refused(sink.check(&VideoInfo { width, height, fps: 16.into(), frames: 1 }), "size");
         assert!(why.contains(nearest), "{why}");
     }
 }

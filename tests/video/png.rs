@@ -44,7 +44,7 @@ fn an_animated_png_comes_back_exactly() {
 fn rates_that_the_format_cannot_hold_are_refused() {
     let folder = Folder::new();
     let sink = Apng::create(&folder.0.join("a.png"), false).unwrap();
-    let info = VideoInfo { width: 8, height: 8, fps: 70_000, frames: 1 };
+    let info = VideoInfo { width: 8, height: 8, fps: 70_000.into(), frames: 1 };
     assert!(refused(sink.check(&info), "fps").contains("65535"));
 }
 
@@ -57,6 +57,6 @@ fn the_first_png_of_a_folder_has_the_comment() {
     assert_eq!(comment(&reader(&path.join("frame_00001.png"))).as_deref(), Some("a fox"));
     assert_eq!(comment(&reader(&path.join("frame_00002.png"))), None);
     let sink = PngFolder::create(&folder.0.join("more"), false).unwrap();
-    let info = VideoInfo { width: 8, height: 8, fps: 16, frames: 100_000 };
+    let info = VideoInfo { width: 8, height: 8, fps: 16.into(), frames: 100_000 };
     assert!(refused(sink.check(&info), "frames").contains("99999"));
 }

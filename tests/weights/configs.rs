@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Map, Value, json};
 use zoetrope::models::{Configs, umt5, wan, wan_vae};
-use zoetrope::weights::{Checkpoint, Mapping};
+use zoetrope::weights::{Checkpoint, Mapping, Warning};
 use zoetrope::{Error, Result};
 
 use crate::support::*;
@@ -106,9 +106,6 @@ fn transformers_that_are_refused() {
         &tiny,
         &[
             ("_class_name", json!("WanVACETransformer3DModel"), "expected WanTransformer3DModel"),
-            ("image_dim", json!(1280), "not supported, expected null, found 1280"),
-            ("added_kv_proj_dim", json!(5120), "not supported"),
-            ("pos_embed_seq_len", json!(514), "not supported"),
             ("qk_norm", json!("rms_norm"), "only rms_norm_across_heads"),
             ("qk_norm", json!(true), "invalid type"),
             ("attention_head_dim", json!(7), "must be even, found 7"),
@@ -278,8 +275,8 @@ fn configurations_that_do_not_fit_each_other() {
         ("transformer/config.json", |c| c["text_dim"] = json!(9), "text_dim: is 9, the text encoder's d_model is 8"),
         (
             "transformer/config.json",
-            |c| c["in_channels"] = json!(16),
-            "in_channels: is 16, the autoencoder's z_dim is 4",
+            |c| drop((c.insert("in_channels".into(), json!(3)), c.insert("out_channels".into(), json!(4)))),
+            "in_channels: is 3, the autoencoder's z_dim is 4",
         ),
         (
             "transformer/config.json",
@@ -288,6 +285,56 @@ fn configurations_that_do_not_fit_each_other() {
         ),
         ("vae/config.json", |c| drop(c.insert("out_channels".into(), json!(4))), "out_channels: frames are RGB"),
     ]);
+}
+
+/// The autoencoder alone says how many channels a latent has: a transformer may read others beside them.
+#[test]
+fn a_transformer_may_read_more_channels_than_a_latent_has() {
+    let folder = checkpoint();
+    edit_json(&folder.path("transformer/config.json"), |c| {
+        c["in_channels"] = json!(9);
+        c["out_channels"] = json!(4);
+    });
+    let configs = Configs::read(&Checkpoint::open(&folder.path(""), Mapping::Map).unwrap()).unwrap();
+    assert_eq!((configs.transformer.in_channels, configs.vae.z_dim), (9, 4));
+}
+
+/// Published files of text-to-video models name an image branch that is not there.
+#[test]
+fn of_an_image_branch_the_tensors_decide() {
+    let folder = checkpoint();
+    edit_json(&folder.path("transformer/config.json"), |c| {
+        c.insert("image_dim".into(), json!(1280));
+        c.insert("added_kv_proj_dim".into(), json!(5120));
+        c.insert("pos_embed_seq_len".into(), json!(null));
+    });
+    let [warning] = &open(&folder, Mapping::Map).unwrap().warnings[..] else { panic!("one warning") };
+    assert!(matches!(warning, Warning::WithoutTensors { keys, .. } if *keys == ["image_dim", "added_kv_proj_dim"]));
+    let text = warning.to_string();
+    assert!(text.contains("no tensors of an image branch, though config.json names it (image_dim, added"), "{text}");
+
+    for name in ["condition_embedder.image_embedder.norm1.weight", "blocks.1.attn2.add_k_proj.weight"] {
+        let folder = checkpoint();
+        add_tensor(&folder.path(TRANSFORMER), name, "F32", &[1], 4);
+        let text = open(&folder, Mapping::Map).map(drop).unwrap_err().to_string();
+        assert!(text.contains(name) && text.contains("belongs to an image branch, which is not supported"), "{text}");
+    }
+}
+
+/// FastWan's folders: the same components under another pipeline's name.
+#[test]
+fn a_distilled_pipeline_opens_with_a_warning() {
+    let folder = checkpoint();
+    edit_json(&folder.path("model_index.json"), |index| {
+        index["_class_name"] = json!("WanDMDPipeline");
+        index.insert("image_encoder".into(), json!([null, null]));
+        index.insert("workload_type".into(), json!("t2v"));
+    });
+    let [warning @ Warning::Distilled { .. }] = &open(&folder, Mapping::Map).unwrap().warnings[..] else {
+        panic!("one warning");
+    };
+    let text = warning.to_string();
+    assert!(text.contains("WanDMDPipeline") && text.contains("--sigmas 1,0.757,0.522 --guidance 1"), "{text}");
 }
 
 /// The published 1.3B's files, as far as they bear on us: keys absent that later versions have.

@@ -1,6 +1,7 @@
 //! Checkpoints that are refused: each with the words that say what is wrong and where.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use zoetrope::Error;
@@ -11,7 +12,7 @@ use crate::support::*;
 /// A damage, what is done to a tiny checkpoint, and what the message must contain.
 type Case = (&'static str, fn(&Temp), &'static [&'static str]);
 
-/// Opens the damaged checkpoint on disk and in memory and holds the messages against `expected`.
+/// Opens the damaged checkpoint on disk and in memory and checks that the messages contain `expected`.
 fn check(cases: &[Case]) {
     for (name, damage, expected) in cases {
         let folder = checkpoint();
@@ -72,7 +73,19 @@ fn damaged_files() {
             |f| write(f, TRANSFORMER, "version https://git-lfs.example/spec/v1\noid sha256:00\nsize 12\n"),
             &["is a Git LFS pointer", "git lfs pull"],
         ),
-        ("a web page", |f| write(f, TRANSFORMER, "<!DOCTYPE html><html></html>"), &["claims a header of"]),
+        (
+            "a web page",
+            |f| write(f, TRANSFORMER, "<!DOCTYPE html><html></html>"),
+            &["is an HTML page and not a safetensors file", "hub's client"],
+        ),
+        ("GGUF", |f| write(f, TRANSFORMER, b"GGUF\x03\0\0\0\0"), &["is a GGUF file", "GGUF is not read"]),
+        ("a zip", |f| write(f, VAE, b"PK\x03\x04\x14\0\0\0"), &["vae", "is a zip archive"]),
+        ("a pickle", |f| write(f, TEXT, b"\x80\x02}q\0."), &["is a pickle", "safe_serialization"]),
+        (
+            "an answer of a hub",
+            |f| write(f, TEXT, "Entry not found"),
+            &["is text, \"Entry not found\"", "fetch the file"],
+        ),
         ("not UTF-8", |f| write(f, TRANSFORMER, [2, 0, 0, 0, 0, 0, 0, 0, b'{', 0xff]), &["header is not UTF-8"]),
         ("not JSON", |f| write(f, TRANSFORMER, join("{\"a\":", &[])), &["header cannot be read", "EOF"]),
         ("an array", |f| write(f, TRANSFORMER, join("[]", &[])), &["header is not a JSON object"]),
@@ -82,7 +95,11 @@ fn damaged_files() {
             |f| write(f, TRANSFORMER, join(&format!("{{\"__metadata__\":{}", "[".repeat(10_000)), &[])),
             &["header cannot be read"],
         ),
-        ("no tensors", |f| write(f, TRANSFORMER, join("{}", &[])), &["is missing", "and so are"]),
+        (
+            "no tensors",
+            |f| write(f, TRANSFORMER, join("{}", &[])),
+            &["is missing", "and so are", "no tensor is there at all"],
+        ),
         (
             "cut short",
             |f| {
@@ -160,7 +177,19 @@ fn damaged_entries() {
         ),
         ("shape overflow", |f| edit_entry(f, "shape", json!([1_u64 << 40, 1_u64 << 40])), &[Q, "overflows"]),
         ("wraps to its size", |f| edit_entry(f, "shape", json!([1_u64 << 60, 144])), &[Q, "overflows"]),
-        ("axis of zero", |f| edit_entry(f, "shape", json!([12, 0])), &[Q, "[12, 0] has an axis of length zero"]),
+        (
+            "axis of zero",
+            |f| edit_entry(f, "shape", json!([12, 0])),
+            &[Q, "F32 [12, 0] takes 0 bytes, the header gives it 576"],
+        ),
+        (
+            "nothing where a matrix is needed",
+            |f| {
+                remove_tensor(&f.path(TRANSFORMER), Q);
+                add_tensor(&f.path(TRANSFORMER), Q, "F32", &[0], 0);
+            },
+            &[Q, "expected [12, 12], found [0]"],
+        ),
         ("many axes", |f| edit_entry(f, "shape", json!(vec![1; 17])), &[Q, "a shape of more than 16 axes"]),
         ("axis not a number", |f| edit_entry(f, "shape", json!([12, "12"])), &[Q, "header cannot be read"]),
         ("axis a fraction", |f| edit_entry(f, "shape", json!([12.5, 12])), &[Q, "header cannot be read"]),
@@ -277,7 +306,21 @@ fn tensors_that_do_not_fit_the_model() {
                 fs::remove_file(f.path(TRANSFORMER)).unwrap();
                 write_tensors(&f.path(TRANSFORMER), [("head.modulation", [1, 2, 12].into())].into_iter());
             },
-            &["is missing", "these are Wan's own names", "-Diffusers"],
+            &["is missing", "the 1 tensor that is there is a WanTransformer3DModel in Wan's own names", "-Diffusers"],
+        ),
+        (
+            "names after a prefix",
+            |f| {
+                edit_tensors(&f.path(TRANSFORMER), |header, _| {
+                    *header = header.iter().map(|(name, entry)| (format!("model.{name}"), entry.clone())).collect();
+                });
+            },
+            &["is missing", "WanTransformer3DModel in diffusers' names, each after \"model.\"", "save_pretrained"],
+        ),
+        (
+            "another component's file",
+            |f| assert!(fs::copy(f.path(VAE), f.path(TRANSFORMER)).is_ok()),
+            &["is missing", "an AutoencoderKLWan in diffusers' names", "in another component's folder"],
         ),
         (
             "a config of another size",
@@ -443,6 +486,12 @@ fn damaged_folders() {
             |f| write(f, "vae/config.json", vec![b' '; (1 << 20) + 1]),
             &["is longer than the 1048576 bytes"],
         ),
+        ("a page for a config", |f| write(f, "vae/config.json", "<html>"), &["vae/config.json: is an HTML page"]),
+        (
+            "a pointer for an index",
+            |f| write(f, "model_index.json", "version https://git-lfs.example/spec/v1\n"),
+            &["model_index.json: is a Git LFS pointer and not the file itself"],
+        ),
         ("config not UTF-8", |f| write(f, "vae/config.json", [b'{', 0xff, b'}']), &["vae/config.json: is not UTF-8"]),
         (
             "config nested",
@@ -464,7 +513,7 @@ fn damaged_folders() {
             ],
         ),
         ("pickle of another name", |f| without(f, &["Wan2.1_VAE.PTH"]), &["holds Wan2.1_VAE.PTH", "pickle"]),
-        ("gguf", |f| without(f, &["wan.gguf"]), &["holds wan.gguf", "gguf is not read"]),
+        ("gguf", |f| without(f, &["wan.gguf"]), &["holds wan.gguf", "GGUF is not read"]),
         ("another name", |f| without(f, &["other.safetensors"]), &["found config.json, other.safetensors"]),
         (
             "two variants",
@@ -502,6 +551,74 @@ fn folders_that_are_none() {
     }
     let text = open(&other, "");
     assert!(text.contains("a00, a01, a02, a03, a04, … (21 in all)") || text.contains("(21 in all)"), "{text}");
+}
+
+/// Names of models on a hub, and folders of its cache, in place of a checkpoint's folder.
+#[test]
+fn hub_names_and_caches_are_recognised() {
+    let text = |path: &Path| Checkpoint::open(path, Mapping::Map).map(drop).unwrap_err().to_string();
+    let missing = text(Path::new("some-org/Wan2.1-T2V-1.3B-Diffusers"));
+    let command = "`hf download some-org/Wan2.1-T2V-1.3B-Diffusers --local-dir FOLDER`";
+    assert!(missing.contains("there is no such folder") && missing.contains(command), "{missing}");
+    assert!(text(Path::new("/some-org/model")).contains("cannot open"));
+    assert!(text(Path::new("a/b/c")).contains("cannot open"));
+
+    let cache = Temp::new();
+    let model = "hub/models--org--name";
+    for folder in ["snapshots/0123abcd/vae", "refs", "blobs"] {
+        fs::create_dir_all(cache.path(model).join(folder)).unwrap();
+    }
+    let empty = text(&cache.path(model));
+    assert!(empty.contains("whose snapshots have no model_index.json"), "{empty}");
+    write(&cache, &format!("{model}/snapshots/0123abcd/model_index.json"), "{}");
+    let snapshot = cache.path(model).join("snapshots").join("0123abcd").display().to_string();
+    let root = text(&cache.path(model));
+    assert!(root.contains(&format!("this is a model in a hub's cache: pass {snapshot}")), "{root}");
+    let snapshots = text(&cache.path(model).join("snapshots"));
+    assert!(snapshots.contains(&format!("{snapshot} has one: pass that")), "{snapshots}");
+    let hub = text(&cache.path("hub"));
+    assert!(hub.contains("this is a hub's cache of models--org--name: pass the snapshot of one"), "{hub}");
+    let above = text(&cache.path(""));
+    assert!(above.contains("hub is a hub's cache: pass the snapshot of a model in it"), "{above}");
+
+    write(&cache, "model.gguf", b"GGUF\x03\0\0\0");
+    let file = text(&cache.path("model.gguf"));
+    assert!(file.contains("is a file; a checkpoint is a folder") && file.contains("it is a GGUF file"), "{file}");
+}
+
+/// A hub's cache is links to blobs; where a download was stopped some lead nowhere.
+#[cfg(unix)]
+#[test]
+fn links_that_lead_nowhere_are_named() {
+    use std::os::unix::fs::symlink;
+    for file in [
+        "model_index.json",
+        TRANSFORMER,
+        "vae/config.json",
+        "tokenizer/tokenizer.json",
+        "transformer",
+        "text_encoder/model-00001-of-00002.safetensors",
+    ] {
+        let folder = checkpoint();
+        if file.contains("00001") {
+            shard(&folder, TEXT);
+        }
+        let path = folder.path(file);
+        if path.is_dir() {
+            fs::remove_dir_all(&path).unwrap();
+        } else {
+            fs::remove_file(&path).unwrap();
+        }
+        symlink("../../blobs/0123", &path).unwrap();
+        let tokenizer = |opened| Checkpoint::open(&folder.path(""), Mapping::Map)?.tokenizer_path().map(|_| opened);
+        let text = open(&folder, Mapping::Map).and_then(tokenizer).map(drop).unwrap_err().to_string();
+        let expected = "is a link to ../../blobs/0123, which is not there; the download is not complete";
+        assert!(text.contains(file) && text.contains(expected), "{file}: {text}");
+    }
+    let elsewhere = Temp::new();
+    symlink("nowhere", elsewhere.path("model")).unwrap();
+    let text = Checkpoint::open(&elsewhere.path("model"), Mapping::Map).map(drop).unwrap_err().to_string();
+    assert!(text.contains("is a link to nowhere, which is not there"), "{text}");
 }
 
 /// Opening a pipe would wait for a writer that never comes.

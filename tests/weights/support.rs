@@ -131,7 +131,9 @@ pub fn open_in_memory(folder: &Temp) -> Result<Opened> {
 
 fn open_checkpoint(checkpoint: &Checkpoint) -> Result<Opened> {
     let configs = Configs::read(checkpoint)?;
-    let (text, mut warnings) = checkpoint.component("text_encoder", &umt5::name_table(&configs.text_encoder))?;
+    let mut warnings = checkpoint.warnings().to_vec();
+    let (text, more) = checkpoint.component("text_encoder", &umt5::name_table(&configs.text_encoder))?;
+    warnings.extend(more);
     let (transformer, more) = checkpoint.component("transformer", &wan::name_table(&configs.transformer))?;
     warnings.extend(more);
     let (vae, more) = checkpoint.component("vae", &wan_vae::name_table(&configs.vae))?;

@@ -6,14 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use program::recipe;
 use zoetrope::sampler::{Schedule, SchedulerConfig};
 use zoetrope::text::Tokenizer;
 use zoetrope::weights::{Bytes, Checkpoint, NameTable, Weights};
 use zoetrope::{Device, Error, Pipeline, Prompt, Result};
-
-#[path = "../generate/src/recipe.rs"]
-#[allow(dead_code, reason = "what reads it is used alone")]
-mod recipe;
 
 /// A file of tensors, as it is opened and read.
 pub fn safetensors(data: &[u8]) {
@@ -112,6 +109,7 @@ pub fn latents(data: &[u8]) {
 pub fn recipe(data: &[u8]) {
     let path = file(data);
     if let Ok(recipe) = checked(&path, recipe::Recipe::read(&path)) {
+        drop(path);
         let path = file(recipe.to_json().as_bytes());
         assert_eq!(recipe::Recipe::read(&path).expect("what was written is read"), recipe);
     }
@@ -153,12 +151,30 @@ fn checked<T>(path: &Path, result: Result<T>) -> Result<T> {
     result
 }
 
-/// A file of these bytes: the same one again in each thread.
-fn file(data: &[u8]) -> PathBuf {
+/// A file that is removed when it goes out of scope.
+struct TempFile(PathBuf);
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        // A reader's failure is what counts.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+impl std::ops::Deref for TempFile {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// A file of these bytes: one of the same name in each thread, replaced by the next.
+fn file(data: &[u8]) -> TempFile {
     let name = format!("zoetrope-fuzz-{}-{:?}", std::process::id(), std::thread::current().id());
     let path = std::env::temp_dir().join(name);
     fs::write(&path, data).expect("a file");
-    path
+    TempFile(path)
 }
 
 /// A small checkpoint with one file in the place of its own.

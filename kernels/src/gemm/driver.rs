@@ -71,8 +71,8 @@ pub(crate) fn product<L: Left>(exec: Exec, left: &L, rows: usize, weights: Weigh
     });
 }
 
-/// Bytes of working memory that [`product`] keeps on each thread, at most and on any level, with a left operand of so
-/// many channels and taps.
+/// Bytes of working memory that [`product`] keeps on each thread, at most and on any level, with a left operand of
+/// `rows` rows, `channels` channels and `taps` taps.
 pub(crate) fn scratch_bytes(rows: usize, channels: usize, taps: usize, n: usize) -> usize {
     if rows == 0 || n == 0 {
         return 0;
@@ -91,7 +91,7 @@ fn height(rows: usize, most: usize) -> usize {
     rows.div_ceil(rows.div_ceil(most)).next_multiple_of(MR)
 }
 
-/// How the sum is cut.
+/// How the sum is divided into blocks.
 #[derive(Clone, Copy)]
 struct Depth {
     /// Channels of a block of the sum.
@@ -107,7 +107,7 @@ impl Depth {
         Self { channels: each.max(1), most: (each * taps).next_multiple_of(LANES) }
     }
 
-    /// Numbers of working memory of a task of so many rows: left panels and one right panel.
+    /// Numbers of working memory of a task of `rows` rows: left panels and one right panel.
     fn numbers(self, rows: usize) -> usize {
         self.most * (rows + NR)
     }

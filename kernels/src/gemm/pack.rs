@@ -61,7 +61,7 @@ pub(crate) fn right<S: Simd, T: Storage>(
     right_of::<S, T>(s, S::TILE[1], bytes, stride, rows, k, place, panel);
 }
 
-/// [`right`] for a tile so many vectors wide.
+/// [`right`] for a tile of `vectors` vectors.
 #[inline(always)]
 pub(crate) fn right_of<S: Simd, T: Storage>(
     s: S,

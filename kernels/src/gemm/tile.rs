@@ -72,13 +72,13 @@ pub(crate) struct Tile<'a, R> {
 }
 
 impl<R: Rows> Tile<'_, R> {
-    /// Works it out, as wide as the level's tiles.
+    /// Computes it, as wide as the level's tiles.
     #[inline(always)]
     pub(crate) fn run<S: Simd>(self, s: S) {
         self.run_of(s, S::TILE[1]);
     }
 
-    /// Works it out, so many vectors wide.
+    /// Computes it, `vectors` vectors wide.
     #[inline(always)]
     pub(crate) fn run_of<S: Simd>(self, s: S, vectors: usize) {
         match vectors {

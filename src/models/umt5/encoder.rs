@@ -1,6 +1,6 @@
 //! The text encoder `UMT5EncoderModel`.
 
-use super::Config;
+use super::config::Config;
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::{Linear, RmsNorm, Table, result_of};

@@ -1,6 +1,6 @@
 //! Names and shapes of the text encoder's tensors, as transformers' UMT5EncoderModel has them.
 
-use super::Config;
+use super::config::Config;
 use crate::weights::NameTable;
 
 /// The tensors that an encoder of this (validated) configuration has. Matrices are `[out, in]`; there are no biases.

@@ -1,6 +1,6 @@
 //! One transformer block: self-attention, cross-attention, feed-forward.
 
-use super::Config;
+use super::config::Config;
 use std::ops::Range;
 
 use super::embed::{Rope, TokenTime};

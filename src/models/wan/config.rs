@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 use crate::models::check::{Check, LAYERS, WIDTH};
 use crate::weights::json;
 
+/// Rows of text that the transformer attends to, padding included; longer prompts are cut.
+pub const MAX_TEXT_TOKENS: usize = 512;
+
 /// `config.json` of a WanTransformer3DModel; keys that are absent have diffusers' defaults.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Config;
+use super::config::Config;
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::Linear;

@@ -1,6 +1,6 @@
 //! Names and shapes of the transformer's tensors, as diffusers' WanTransformer3DModel has them.
 
-use super::Config;
+use super::config::Config;
 use crate::weights::NameTable;
 
 /// The tensors that a transformer of this (validated) configuration has. Matrices are `[out, in]`.

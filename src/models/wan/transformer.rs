@@ -1,9 +1,9 @@
 //! The video diffusion transformer `WanTransformer3DModel`.
 
 use super::block::Block;
+use super::config::{Config, MAX_TEXT_TOKENS};
 use super::embed::{Rope, TimeEmbedding, TokenTime};
 use super::times::Times;
-use super::{Config, MAX_TEXT_TOKENS};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::{LayerNorm, Linear, Mlp, Table};

@@ -1,7 +1,6 @@
 //! The decoder of `AutoencoderKLWan`: causal, one latent frame at a time.
 
-use super::Config;
-use super::config::{Level, Upsample};
+use super::config::{Config, Level, Upsample};
 use super::resblock::{ResBlock, ResState};
 use crate::device::Device;
 use crate::error::{Error, Result};

@@ -1,7 +1,6 @@
 //! Names and shapes of the autoencoder's tensors, as diffusers' AutoencoderKLWan has them.
 
-use super::Config;
-use super::config::{Level, Upsample};
+use super::config::{Config, Level, Upsample};
 use crate::weights::NameTable;
 
 /// The tensors that decoding with this (validated) configuration needs; the encoder's are passed over. Conv kernels

@@ -47,6 +47,24 @@ fn refusal(name: &str, content: &[u8]) -> String {
     }
 }
 
+/// What a hub or an interrupted copy may leave under the name.
+#[test]
+fn files_of_other_kinds_are_named() {
+    for (content, expected) in [
+        (
+            &b"version https://git-lfs.example/spec/v1\noid sha256:00"[..],
+            "is a Git LFS pointer and not the file itself",
+        ),
+        (b"\n\x0e\n\x05<pad>\x15\0\0\0\0\x18\x03", "is a SentencePiece model and not JSON; take the tokenizer.json"),
+        (b"<!DOCTYPE html>", "is an HTML page"),
+        (b"GGUF\x03\0\0\0", "is a GGUF file"),
+        (b"PK\x03\x04\x14\0", "is a zip archive"),
+    ] {
+        let why = Tokenizer::from_bytes(content, Path::new("tokenizer.json")).unwrap_err().to_string();
+        assert!(why.contains("tokenizer.json: ") && why.contains(expected), "{why}");
+    }
+}
+
 /// The sound file with one value replaced.
 fn with(pointer: &str, value: Value) -> Vec<u8> {
     let mut file = sound();

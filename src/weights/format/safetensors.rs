@@ -87,7 +87,8 @@ pub(crate) fn header(file: &DataFile) -> Result<Header> {
         let (start, end) = raw.data_offsets;
         let size = dims
             .iter()
-            .try_fold(bits, |product, &dim| product.checked_mul(dim))
+            .try_fold(1_u64, |product, &dim| product.checked_mul(dim))
+            .and_then(|numbers| numbers.checked_mul(bits))
             .ok_or_else(|| fail(format!("its shape {dims:?} overflows")))?;
         if start > end {
             return Err(fail(format!("its bytes end ({end}) before they start ({start})")));

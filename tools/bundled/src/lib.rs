@@ -1,8 +1,10 @@
 //! A small trained checkpoint of moving shapes, as bytes of the program that links this crate.
 //!
-//! It has the architecture of Wan2.1 and the layout of a diffusers folder, and nothing else than a real checkpoint has: it is
-//! opened by `Checkpoint::from_memory(NAME, FILES.iter().copied())`. `checkpoint/README.md` says what it is and how it was
-//! made (`tools/train`).
+//! It has the architecture of Wan2.1 and the layout of a diffusers folder, and nothing else than a real checkpoint has:
+//! [`checkpoint`] opens it. `checkpoint/README.md` says what it is and how it was made (`tools/train`).
+
+use zoetrope::Result;
+use zoetrope::weights::Checkpoint;
 
 /// What messages and recipes call the checkpoint.
 pub const NAME: &str = "bundled";
@@ -29,6 +31,14 @@ pub const FILES: &[(&str, &[u8])] = files![
     "vae/diffusion_pytorch_model.safetensors",
     "zoetrope.json",
 ];
+
+/// Opens the checkpoint in place; nothing is copied.
+///
+/// # Errors
+/// Those of [`Checkpoint::from_memory`], if the files were damaged when they were compiled in.
+pub fn checkpoint() -> Result<Checkpoint> {
+    Checkpoint::from_memory(NAME, FILES.iter().copied())
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,11 @@
 //! The checkpoint's decoder, whose convolutions have channels enough for Winograd's algorithm.
 
 use zoetrope::models::{Configs, wan_vae};
-use zoetrope::weights::Checkpoint;
 use zoetrope::{Device, DeviceOptions, Tensor};
 
 /// The video of one latent, and the same latent frame by frame.
 fn decode(exact_conv: bool) -> [Vec<f32>; 2] {
-    let checkpoint = Checkpoint::from_memory(zoetrope_bundled::NAME, zoetrope_bundled::FILES.iter().copied());
-    let checkpoint = checkpoint.expect("the bundled checkpoint");
+    let checkpoint = zoetrope_bundled::checkpoint().expect("the bundled checkpoint");
     let config = Configs::read(&checkpoint).expect("its configuration").vae;
     let (weights, _) = checkpoint.component("vae", &wan_vae::name_table(&config)).expect("its decoder");
     let device = Device::cpu_with(DeviceOptions { exact_conv, ..DeviceOptions::default() }).expect("a device");

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use program::devices::{DeviceChoice, DeviceSettings};
+use program::{errors, streams};
 use zoetrope::video::Frame;
-use zoetrope::{DeviceChoice, DeviceOptions, Error, GpuInfo, Precision, Result};
+use zoetrope::{Error, Precision, Result};
 use zoetrope_evaluate::score::{NAMES, PAIR_NAMES, bound, right};
 use zoetrope_evaluate::{Attributes, Maker, Pair, Seen, Tally, see, see_all};
 
@@ -66,7 +68,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("evaluate: {error}");
-            ExitCode::FAILURE
+            errors::exit_code(&error).into()
         }
     }
 }
@@ -74,29 +76,26 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<()> {
     let mut maker = Maker::open(args.model.as_deref())?;
     (maker.guidance, maker.steps) = (args.guidance, args.steps);
-    let options = &mut |_: Option<&GpuInfo>| DeviceOptions { precision: args.precision, ..DeviceOptions::default() };
-    maker.device = args.device.open(options)?.device;
+    let settings = DeviceSettings { precision: Some(args.precision), ..DeviceSettings::default() };
+    maker.device = args.device.open(&mut |gpu| settings.options(gpu))?.device;
     if !args.decode_on_cpu {
         maker.decoder = maker.device.clone();
     }
     let mut shown = Vec::new();
     let tally = singles(args, &maker, &mut shown)?;
-    println!(
-        "| single objects | clips | {} | all four |\n|---|---|{}",
-        NAMES.join(" | "),
-        "---|".repeat(NAMES.len() + 1)
-    );
-    row(&format!("guidance {}", maker.guidance()), &tally);
+    let rule = "---|".repeat(NAMES.len() + 1);
+    print(&format!("| single objects | clips | {} | all four |\n|---|---|{rule}\n", NAMES.join(" | ")))?;
+    row(&format!("guidance {}", maker.guidance()), &tally)?;
     let guessing = tally.chance().map(|share| format!("{:.1} %", share * 100.0));
-    row("held against other clips' prompts", &tally.shifted(tally.clips() / 2));
-    println!("| guessing | | {} | |", guessing.join(" | "));
+    row("judged by other clips' prompts", &tally.shifted(tally.clips() / 2))?;
+    print(&format!("| guessing | | {} | |\n", guessing.join(" | ")))?;
     if !args.brief {
         let guidance = maker.guidance.replace(1.0);
-        row("guidance 1", &singles(args, &maker, &mut Vec::new())?);
+        row("guidance 1", &singles(args, &maker, &mut Vec::new())?)?;
         maker.guidance = guidance;
         pairs(args, &maker)?;
     }
-    println!("\n{}", tally.tables());
+    print(&format!("\n{}\n", tally.tables()))?;
     match &args.sheet {
         Some(path) => {
             write_sheet(path, &shown).map_err(|source| Error::Io { doing: "write", path: path.clone(), source })
@@ -131,16 +130,21 @@ fn pairs(args: &Args, maker: &Maker) -> Result<()> {
         eprintln!("{}: {}", pair.prompt(), if bound == [true; 3] { "right".into() } else { format!("seen: {seen:?}") });
         right.iter_mut().zip(bound).for_each(|(count, bound)| *count += usize::from(bound));
     }
-    println!("\n| two objects | clips | {} |\n|---|---|{}", PAIR_NAMES.join(" | "), "---|".repeat(PAIR_NAMES.len()));
+    let rule = "---|".repeat(PAIR_NAMES.len());
+    print(&format!("\n| two objects | clips | {} |\n|---|---|{rule}\n", PAIR_NAMES.join(" | ")))?;
     let shares = right.map(|count| format!("{:.1} %", count as f64 / asked.len() as f64 * 100.0));
-    println!("| guidance {} | {} | {} |", maker.guidance(), asked.len(), shares.join(" | "));
-    Ok(())
+    print(&format!("| guidance {} | {} | {} |\n", maker.guidance(), asked.len(), shares.join(" | ")))
 }
 
-fn row(name: &str, tally: &Tally) {
+/// Writes a part of the report to standard output.
+fn print(text: &str) -> Result<()> {
+    streams::write(&mut std::io::stdout().lock(), text.as_bytes())
+}
+
+fn row(name: &str, tally: &Tally) -> Result<()> {
     let (shares, all) = tally.right();
     let cells = shares.map(|share| format!("{:.1} %", share * 100.0));
-    println!("| {name} | {} | {} | {:.1} % |", tally.clips(), cells.join(" | "), all * 100.0);
+    print(&format!("| {name} | {} | {} | {:.1} % |\n", tally.clips(), cells.join(" | "), all * 100.0))
 }
 
 fn verdict(asked: &Attributes, seen: &Seen) -> String {

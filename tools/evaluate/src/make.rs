@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use program::bundled;
 use zoetrope::video::Frame;
-use zoetrope::weights::{Checkpoint, Mapping};
+use zoetrope::weights::Mapping;
 use zoetrope::{Device, Pipeline, Request, Result, Steps, Tensor};
 
 /// A checkpoint and how to run it; what is not set is the checkpoint's own.
@@ -24,10 +25,7 @@ impl Maker {
     pub fn open(folder: Option<&Path>) -> Result<Self> {
         let pipeline = match folder {
             Some(folder) => Pipeline::open(folder, Mapping::Map)?,
-            None => {
-                let files = zoetrope_bundled::FILES.iter().copied();
-                Pipeline::from_checkpoint(Checkpoint::from_memory(zoetrope_bundled::NAME, files)?)?
-            }
+            None => bundled::open()?,
         };
         let device = Device::cpu()?;
         Ok(Self { pipeline, decoder: device.clone(), device, guidance: None, steps: None })

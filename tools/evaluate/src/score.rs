@@ -46,7 +46,7 @@ impl Tally {
         ]
     }
 
-    /// The same clips, each held against the prompt of the clip that is `by` further on.
+    /// The same clips, each judged by the prompt of the clip that is `by` further on.
     pub fn shifted(&self, by: usize) -> Self {
         let n = self.pairs.len();
         Self { pairs: (0..n).map(|i| (self.pairs[(i + by) % n].0, self.pairs[i].1)).collect() }

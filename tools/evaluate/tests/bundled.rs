@@ -21,7 +21,7 @@ fn held_out_prompts_come_out_right_and_shuffled_ones_do_not() {
     for ((share, least), name) in shares.iter().zip(RIGHT).zip(NAMES) {
         assert!(*share * 24.0 > least as f64 - 0.5, "{name}: {share}\n{tables}");
     }
-    // The measure measures: held against the prompts of other clips, they are right no more often than guessing.
+    // The measure measures: judged by the prompts of other clips, they are right no more often than guessing.
     let shuffled = tally.shifted(asked.len() / 2);
     let (shares, _) = shuffled.right();
     let chance = shuffled.chance();

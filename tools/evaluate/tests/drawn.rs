@@ -131,7 +131,7 @@ fn what_is_drawn_is_what_is_seen() {
     }
     let (shares, all) = tally.right();
     assert!(shares.iter().all(|share| *share >= 0.99) && all >= 0.98, "{shares:?} {all}\n{}", tally.tables());
-    // Held against other prompts, it is wrong as often as guessing.
+    // Judged by other prompts, it is wrong as often as guessing.
     let (shares, _) = tally.shifted(tally.clips() / 2 + 1).right();
     let chance = tally.chance();
     assert!(shares.iter().zip(chance).all(|(share, chance)| *share <= chance + 0.15), "{shares:?} {chance:?}");

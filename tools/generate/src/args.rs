@@ -5,14 +5,23 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, ValueEnum};
 use clap_complete::Shell;
+use program::devices::{DeviceChoice, DeviceSettings};
+use program::job::JobOptions;
+use program::recipe::Recipe;
+use program::settings::{Overrides, Seed};
+use program::target::{Target, is_stream};
+use program::text_cache::TextCache;
+use program::threads::MAX_THREADS;
 use zoetrope::sampler::{Sampler, Schedule};
-use zoetrope::{DeviceChoice, Error, Precision, Result};
+use zoetrope::video::FrameRate;
+use zoetrope::weights::Mapping;
+use zoetrope::{Cancel, Error, Precision, Result};
 
-/// The most worker threads: with far more, a system spends its time and memory on the threads alone.
-pub const MAX_THREADS: u16 = 1024;
-
-/// What is read of a prompt on standard input; the model takes some thousand characters.
+/// The longest prompt on standard input, in bytes; the model reads some thousand characters.
 const MAX_PROMPT_BYTES: u64 = 1 << 20;
+
+/// The most frames per second.
+const MAX_FPS: u32 = 240;
 
 const INPUT: &str = "What to make";
 const SIZE: &str = "Size and length";
@@ -89,9 +98,9 @@ pub struct Args {
     #[arg(long, value_name = "S", conflicts_with = "frames", allow_negative_numbers = true, help_heading = SIZE)]
     pub seconds: Option<f64>,
 
-    /// Frames a second
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=240), help_heading = SIZE)]
-    pub fps: Option<u32>,
+    /// Frames per second, 1 to 240: a whole number, 24000/1001 or 23.976, which means the same
+    #[arg(long, value_name = "N", value_parser = parse_fps, allow_hyphen_values = true, help_heading = SIZE)]
+    pub fps: Option<FrameRate>,
 
     /// Sampling steps
     #[arg(short = 't', long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true, help_heading = SAMPLING)]
@@ -101,9 +110,9 @@ pub struct Args {
     #[arg(long, value_name = "G", allow_negative_numbers = true, help_heading = SAMPLING)]
     pub guidance: Option<f32>,
 
-    /// Seed of the noise, of which the low 32 bits count [default: random]
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = SAMPLING)]
-    pub seed: Option<u64>,
+    /// Seed of the noise, of which the low 32 bits count; -1 for a random one [default: random]
+    #[arg(short, long, value_name = "N", value_parser = parse_seed, allow_hyphen_values = true, help_heading = SAMPLING)]
+    pub seed: Option<Seed>,
 
     /// Solver [default: the checkpoint's]
     #[arg(long, value_enum, help_heading = SAMPLING)]
@@ -160,8 +169,8 @@ pub struct Args {
     #[arg(long, value_name = "DEVICE", value_parser = parse_device, help_heading = RUN)]
     pub device: Option<DeviceChoice>,
 
-    /// full, F32 throughout, or half, on GPUs alone: what products read is kept as F16 [default: the recipe's, or half on a
-    /// GPU that computes in f16, else full]
+    /// full, F32 throughout, or half, on GPUs alone: operands of matrix products in F16 [default: the recipe's, or half on
+    /// a GPU that computes in F16, else full]
     #[arg(long, value_name = "PRECISION", value_parser = parse_precision, help_heading = RUN)]
     pub precision: Option<Precision>,
 
@@ -200,7 +209,7 @@ pub struct Args {
     #[arg(long, group = "mode", exclusive = true, help_heading = MODES)]
     pub list_devices: bool,
 
-    /// Hold every operation of --device, or those with OP in their names, against a reference in double precision; exit
+    /// Check every operation of --device, or those with OP in their names, against a reference in double precision; exit
     /// status 1 if one is wrong
     #[arg(long, value_name = "OP", num_args = 0..=1, require_equals = true, default_missing_value = "", group = "mode", help_heading = MODES)]
     pub self_test: Option<String>,
@@ -230,14 +239,60 @@ impl Args {
     /// The prompt if there is one, which `-` takes from standard input.
     pub fn prompt(&self) -> Result<Option<String>> {
         match self.prompt.as_deref().or(self.prompt_flag.as_deref()) {
-            Some("-") => {
-                let mut text = String::new();
-                let read = std::io::stdin().take(MAX_PROMPT_BYTES).read_to_string(&mut text);
-                read.map_err(|source| Error::Io { doing: "read", path: "standard input".into(), source })?;
-                Ok(Some(text))
-            }
+            Some("-") => read_prompt().map(Some),
             text => Ok(text.map(str::to_owned)),
         }
+    }
+
+    /// What the job is opened with; reads a prompt from standard input if asked to.
+    pub fn job(&self, cancel: Cancel) -> Result<JobOptions> {
+        let settings = Overrides {
+            prompt: self.prompt()?,
+            negative_prompt: self.negative_prompt.clone(),
+            size: self.size,
+            frames: self.frames,
+            seconds: self.seconds,
+            fps: self.fps,
+            steps: self.steps,
+            guidance: self.guidance,
+            seed: self.seed,
+            sampler: self.sampler.map(Into::into),
+            schedule: self.schedule.map(Into::into),
+            shift: self.shift,
+            sigmas: self.sigmas.clone(),
+            zoom: self.zoom,
+        };
+        Ok(JobOptions {
+            model: self.model.clone(),
+            mapping: if self.no_mmap { Mapping::Read } else { Mapping::Map },
+            recipe: self.recipe.as_deref().map(Recipe::read).transpose()?,
+            settings,
+            latents: self.latents.clone(),
+            device: self.device.clone(),
+            device_settings: self.device_settings(cancel),
+            text_cache: TextCache::of_user().filter(|_| !self.no_text_cache),
+        })
+    }
+
+    /// How a device is opened.
+    pub fn device_settings(&self, cancel: Cancel) -> DeviceSettings {
+        let &Self { memory, exact_conv, precision, .. } = self;
+        DeviceSettings { cancel, memory, level: None, exact_conv, precision }
+    }
+
+    /// Where the video goes.
+    pub fn target(&self) -> Result<Target> {
+        if self.json && !self.plan && self.output.as_deref().is_some_and(is_stream) {
+            let why = "standard output cannot carry the video and the events of --json; name a file".into();
+            return Err(Error::Request { what: "output", why });
+        }
+        Ok(Target {
+            output: self.output.clone(),
+            force: self.force,
+            without_recipe: self.no_recipe,
+            save_latents: self.save_latents.clone(),
+            stdout: Some(Box::new(std::io::stdout())),
+        })
     }
 }
 
@@ -280,9 +335,43 @@ impl From<ScheduleArg> for Schedule {
     }
 }
 
+/// The whole of standard input as a prompt.
+fn read_prompt() -> Result<String> {
+    const STDIN: &str = "standard input";
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().take(MAX_PROMPT_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|source| Error::Io { doing: "read", path: STDIN.into(), source })?;
+    let refuse = |why| Error::Request { what: "prompt", why };
+    if bytes.len() as u64 > MAX_PROMPT_BYTES {
+        let most = MAX_PROMPT_BYTES >> 20;
+        return Err(refuse(format!(
+            "{STDIN} holds more than {most} MiB, no prompt; the model reads 512 tokens at most"
+        )));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        refuse(format!("{STDIN} is not UTF-8 text (at byte {at}); convert it, for instance with iconv -t UTF-8"))
+    })
+}
+
+/// Width and height with any common sign between them: 832x480, 832*480, 832 × 480.
 fn parse_size(text: &str) -> std::result::Result<(usize, usize), String> {
-    let parsed = text.split_once(['x', 'X', '×']).and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    // `usize` would read a plus sign too.
+    let pixels = |side: &str| side.trim().parse().ok().filter(|_| !side.contains('+'));
+    let parsed = text.split_once(['x', 'X', '×', '*']).and_then(|(w, h)| Some((pixels(w)?, pixels(h)?)));
     parsed.ok_or_else(|| "a size is WIDTHxHEIGHT in pixels, such as 832x480".into())
+}
+
+fn parse_fps(text: &str) -> std::result::Result<FrameRate, String> {
+    let fps: FrameRate = text.parse().map_err(|error: Error| error.to_string())?;
+    if fps.exceeds(MAX_FPS) || fps.as_f64() < 1.0 {
+        return Err(format!("{fps} is not within 1 and {MAX_FPS} frames per second"));
+    }
+    Ok(fps)
+}
+
+fn parse_seed(text: &str) -> std::result::Result<Seed, String> {
+    text.parse().map_err(|error: Error| error.to_string())
 }
 
 fn parse_device(text: &str) -> std::result::Result<DeviceChoice, String> {

@@ -1,11 +1,11 @@
 //! Every op of a device against the oracle of the tests: which one a bad driver gets wrong.
 
-use zoetrope::{Cancel, Device, DeviceChoice, DeviceFault, Error, Precision, Result};
+use program::devices;
+use zoetrope::{Cancel, Device, DeviceFault, Error, Precision, Result};
 
 use crate::args::Args;
-use crate::devices::{self, Place};
-use crate::print;
 use crate::report::Report;
+use crate::stdout::print;
 
 #[path = "../../../tests/common/mod.rs"]
 mod common;
@@ -25,10 +25,9 @@ pub fn run(args: &Args, only: &str) -> Result<()> {
         let why = format!("there is no {only:?}; choose of {}", names.join(", "));
         return Err(Error::Request { what: "self-test", why });
     }
-    let choice = args.device.clone().unwrap_or(DeviceChoice::Auto);
-    let &Args { memory, exact_conv, precision, .. } = args;
-    let place = Place { cancel: Cancel::default(), memory, level: None, exact_conv, precision };
-    let device = devices::open(&choice, &place, &Report::new(args.quiet, false))?;
+    let (choice, settings) = (args.device.clone().unwrap_or_default(), args.device_settings(Cancel::default()));
+    let mut report = Report::new(args.quiet, false);
+    let device = devices::open(&choice, &settings, &mut |event| report.event(&event))?;
     print(format!("{device}\n{:<18} {:>5} {:>10} {:>9}\n", "op", "cases", "error", "time").as_bytes())?;
     let mut wrong = Vec::new();
     let halves = if device.precision() == Precision::Half { on_device::HALVES } else { &[] };

@@ -67,7 +67,7 @@ fn every_format_carries_the_recipe_and_a_rerun_gives_the_same_bytes() {
                 .map(|n| n.as_u64()),
             [80, 48, 5, 10, 2, 3].map(Some)
         );
-        assert_eq!([&recipe["schedule"], &recipe["sampler"], &recipe["precision"]], ["diffusers", "unipc", "f32"]);
+        assert_eq!([&recipe["schedule"], &recipe["sampler"], &recipe["precision"]], ["diffusers", "unipc", "full"]);
         assert_eq!([&recipe["guidance"], &recipe["shift"]].map(Value::as_f64), [Some(3.3), Some(2.7)]);
         assert_eq!(recipe["checkpoint"]["name"], "b");
         assert_eq!(recipe["checkpoint"]["fingerprint"].as_str().map(str::len), Some(64));
@@ -136,7 +136,9 @@ fn a_recipe_that_cannot_be_followed_says_so() {
     fails(&with("sampler", "magic".into()), 2, &["sampler", "magic", "unipc"]);
     fails(&with("colour", "red".into()), 1, &["recipe.json", "damaged", "colour"]);
     fails(&with("width", (-80).into()), 1, &["recipe.json", "damaged", "-80"]);
-    fails(&with("recipe", 2.into()), 1, &["recipe.json", "version 2"]);
+    fails(&with("recipe", 3.into()), 1, &["recipe.json", "version 3", "1 to 2"]);
+    fails(&with("precision", "f32".into()), 1, &["recipe.json", "damaged", "f32"]);
+    fails(&with("fps", "0/1".into()), 1, &["recipe.json", "damaged", "fps"]);
     fs::write(&file, "{\"a\": 1").expect("a file");
     fails(&generate(&["--show-recipe", &file]), 1, &["recipe.json", "recipe"]);
 }
@@ -152,4 +154,29 @@ fn the_instruction_set_of_the_recipe_is_used_again() {
     assert_eq!(shown(&first)["device"], "cpu portable exact-conv");
     succeeds(&generate(&["-m", &model, "--recipe", &first, "-o", &again]));
     assert!(fs::read(&first).expect("a video") == fs::read(&again).expect("a video"));
+}
+
+#[test]
+fn a_recipe_of_version_1_is_followed() {
+    let scratch = Scratch::new();
+    let [first, again, file] = ["a.png", "b.png", "recipe.json"].map(|name| scratch.path(name));
+    succeeds(&tiny(&["a prompt", "-o", &first, "--device", "cpu", "--no-recipe"]));
+    let [with_recipe] = ["c.png"].map(|name| scratch.path(name));
+    succeeds(&tiny(&["a prompt", "-o", &with_recipe, "--device", "cpu"]));
+    let mut recipe = shown(&with_recipe);
+    assert_eq!((recipe["recipe"].as_u64(), recipe["precision"].as_str()), (Some(2), Some("full")));
+    assert!(recipe["build"].as_str().expect("a build").contains("shaders "), "{recipe}");
+    recipe.as_object_mut().expect("an object").remove("build");
+    (recipe["recipe"], recipe["precision"]) = (1.into(), "f32".into());
+    fs::write(&file, recipe.to_string()).expect("a file");
+    let output = generate(&["-m", &model(), "--recipe", &file, "-o", &again, "--no-recipe"]);
+    succeeds(&output);
+    assert!(!text(&output.stderr).contains("warning"), "{}", text(&output.stderr));
+    assert!(fs::read(&first).expect("a video") == fs::read(&again).expect("a video"));
+    let mut other = shown(&with_recipe);
+    other["build"] = "zoetrope 0.0.1".into();
+    fs::write(&file, other.to_string()).expect("a file");
+    let output = generate(&["-m", &model(), "--recipe", &file, "-o", &again, "--force"]);
+    succeeds(&output);
+    assert!(text(&output.stderr).contains("the recipe was made by zoetrope 0.0.1"), "{}", text(&output.stderr));
 }

@@ -7,7 +7,7 @@ mod readers;
 use std::fs;
 use std::path::Path;
 
-/// A seed, then the same cut, turned bit by bit and spliced with itself, by a generator that is the same every time.
+/// A seed, then the same cut, with flipped bits and spliced with itself, by a generator that is the same every time.
 fn smoke(target: &str, read: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(target);
     let mut seeds: Vec<_> = fs::read_dir(&folder).expect("seeds").map(|entry| entry.expect("a seed").path()).collect();

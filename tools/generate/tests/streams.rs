@@ -151,7 +151,7 @@ fn a_plan_is_printed_and_nothing_is_made() {
     for wrong in ["0", "-1", "nan", "much"] {
         fails(&tiny(&["--plan", "a prompt", "--memory", wrong]), 2, &["--memory", "a number of GiB above 0"]);
     }
-    // No machine has room for the whole of this in its memory.
+    // No machine has as much memory.
     let huge = ["--plan", "--size", "16384x16384", "--frames", "4093"];
     let output = tiny(&huge);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
@@ -180,5 +180,70 @@ fn a_long_run_is_announced_with_what_would_be_cheaper() {
     let said = said.join("\n");
     for part in ["this will take about", "cheaper", "--steps 20", "--frames 33", "--size 2368x2368"] {
         assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+/// The binary with a standard output that is closed, or that is a full device.
+#[cfg(target_os = "linux")]
+fn unwritable(redirection: &str, arguments: &[&str]) -> std::process::Output {
+    let mut command = std::process::Command::new("sh");
+    command.env("XDG_CACHE_HOME", "/dev/null/nowhere").env("HOME", "/dev/null/nowhere");
+    let script = format!("exec \"$0\" \"$@\" {redirection}");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_generate")]).args(arguments).output().expect("sh runs")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_standard_output_that_cannot_be_written_is_a_failure_in_every_mode() {
+    let scratch = Scratch::new();
+    let model = fixtures().join("checkpoints/b");
+    let model = model.to_str().expect("a unicode path");
+    let small = ["-m", model, "--size", "32x32", "--frames", "1", "-t", "1", "--device", "cpu"];
+    let video = scratch.path("recipe.gif");
+    succeeds(&generate(&[&small[..], &["a", "-o", &video]].concat()));
+    let mut checked = 0;
+    for redirection in [">/dev/full", ">&-"] {
+        let modes: [&[&str]; 8] = [
+            &["--man"],
+            &["--completions", "bash"],
+            &["--help"],
+            &["-h"],
+            &["--version"],
+            &["--list-devices"],
+            &["--show-recipe", &video],
+            &["--self-test=clamp", "--device", "cpu"],
+        ];
+        let plans = [[&small[..], &["--plan"]].concat(), [&small[..], &["--plan", "--json"]].concat()];
+        for arguments in modes.into_iter().chain(plans.iter().map(Vec::as_slice)) {
+            let output = unwritable(redirection, arguments);
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{redirection} {arguments:?}: {said}");
+            assert!(
+                said.contains("generate: cannot write") && said.contains("standard output"),
+                "{arguments:?}: {said}"
+            );
+            checked += 1;
+        }
+        // A run makes its video all the same, and says where it is.
+        for (name, more) in [("path.gif", &[][..]), ("events.gif", &["--json"])] {
+            let path = scratch.path(name);
+            let output = unwritable(redirection, &[&small[..], more, &["a", "-q", "--force", "-o", &path]].concat());
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{redirection} {more:?}: {said}");
+            assert!(said.contains(&format!("{path} is complete")) && said.contains("standard output"), "{said}");
+            assert!(fs::read(&path).expect("the video").starts_with(b"GIF89a"));
+        }
+        let folder = scratch.path(if redirection == ">&-" { "first" } else { "second" });
+        let output = unwritable(redirection, &["--export-bundled", &folder]);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    }
+    assert_eq!(checked, 20);
+    // Nobody could see the video: nothing is computed.
+    let output = unwritable(">&-", &[&small[..], &["a", "-o", "-"]].concat());
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("was closed") && !said.contains("seed"), "{said}");
+    // The null device is a place to write to, however it was opened.
+    for redirection in [">/dev/null", "1<>/dev/null"] {
+        succeeds(&unwritable(redirection, &["--version"]));
     }
 }

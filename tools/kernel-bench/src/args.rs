@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args as Flags, Parser, Subcommand};
-use zoetrope::DeviceChoice;
+use program::devices::DeviceChoice;
 
-use crate::case::Op;
 use crate::compare;
-use crate::models::Model;
-use crate::results::Storage;
 use crate::show::Format;
-use crate::suite::Suite;
+use speeds::case::Op;
+use speeds::models::Model;
+use speeds::results::Storage;
+use speeds::suite::Suite;
 
 /// The most threads: with far more, a system spends its time on the threads alone.
 const MAX_THREADS: i64 = 1024;
@@ -42,10 +42,10 @@ pub enum Command {
     /// Print the devices of this machine
     Devices,
     /// Measure only what devices can do at most
-    Peak(Place),
+    Peak(Hardware),
     /// Measure a suite of shapes
     Run(Run),
-    /// Hold later files against the first one
+    /// Compare later files with the first one
     Compare(Compare),
     /// Tell how long a model would take here
     Estimate(Estimate),
@@ -57,7 +57,7 @@ pub enum Command {
 
 /// Where to measure.
 #[derive(Flags, Clone, Debug)]
-pub struct Place {
+pub struct Hardware {
     /// cpu, vulkan, vulkan:N or part of a GPU's name; more than once for more [default: the processor and every GPU that
     /// is no software driver]
     #[arg(long = "device", value_name = "DEVICE", value_parser = parsed::<DeviceChoice>)]
@@ -73,7 +73,7 @@ pub struct Place {
 pub struct Run {
     /// Where to measure.
     #[command(flatten)]
-    pub place: Place,
+    pub hardware: Hardware,
 
     /// The shapes: quick, wan-480p or wan-720p
     #[arg(long, default_value = "quick", value_parser = parsed::<Suite>)]
@@ -87,7 +87,7 @@ pub struct Run {
     #[arg(long, value_name = "TYPE,...", default_value = "bf16", value_delimiter = ',', value_parser = parsed::<Storage>)]
     pub precision: Vec<Storage>,
 
-    /// On GPUs, keep what products read as F16
+    /// On GPUs, keep operands of matrix products in F16
     #[arg(long)]
     pub half: bool,
 
@@ -107,7 +107,7 @@ pub struct Run {
 /// Files to compare.
 #[derive(Flags, Debug)]
 pub struct Compare {
-    /// The file that others are held against, and those others
+    /// The file that others are compared with, and those others
     #[arg(value_name = "FILE", num_args = 2..)]
     pub files: Vec<PathBuf>,
 
@@ -146,7 +146,7 @@ pub struct Estimate {
 
     /// Which devices, without a file.
     #[command(flatten)]
-    pub place: Place,
+    pub hardware: Hardware,
 }
 
 /// What to try.

@@ -1,12 +1,12 @@
-//! Two files held against each other, row by row.
+//! Two files compared, row by row.
 
 use std::collections::BTreeMap;
 
-use crate::case::Op;
-use crate::error::{Error, Result};
-use crate::results::{DeviceResults, Results, Row};
 use crate::show;
-use crate::stats::{geometric_mean, mann_whitney, median};
+use speeds::case::Op;
+use speeds::error::{Error, Result};
+use speeds::results::{DeviceResults, Results, Row};
+use speeds::stats::{geometric_mean, mann_whitney, median};
 
 /// How often a comparison of equal files may find a difference in any of its rows.
 const CHANCE: f64 = 0.01;

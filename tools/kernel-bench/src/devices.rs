@@ -2,15 +2,12 @@
 
 use std::fmt::Write;
 
-use zoetrope::{Device, DeviceChoice, DeviceOptions, GpuHeap, GpuInfo, GpuKind, Precision};
-
-use crate::error::Result;
-use crate::machine::{self, Host};
-use crate::results::{DeviceInfo, Heap, Limits};
-use crate::saved;
-
-/// Bytes that are surely more than the last cache of a GPU.
-const GPU_CACHE: u64 = 128 << 20;
+use program::devices::{self, DeviceChoice, DeviceSettings};
+use speeds::describe;
+use speeds::error::Result;
+use speeds::machine;
+use speeds::results::DeviceInfo;
+use zoetrope::{Device, GpuInfo, GpuKind, Precision};
 
 /// A device that is open.
 pub struct Opened {
@@ -21,23 +18,28 @@ pub struct Opened {
 }
 
 /// Opens the devices that were named, or else the processor and every GPU that can be used and is no software driver; GPUs
-/// at this precision.
+/// at this precision. Memory is what this process may use of a device's.
 ///
 /// # Errors
-/// [`Error::Engine`](crate::Error::Engine) naming the device that is not there or cannot be used.
+/// [`Error::Engine`](speeds::Error::Engine) naming the device that is not there or cannot be used.
 pub fn open(choices: &[DeviceChoice], precision: Precision) -> Result<Vec<Opened>> {
+    // A processor has full precision alone.
+    let options = |gpu: Option<&GpuInfo>| {
+        let precision = Some(gpu.map_or(Precision::Full, |_| precision));
+        DeviceSettings { precision, ..DeviceSettings::default() }.options(gpu)
+    };
     if choices.is_empty() {
-        let mut opened = vec![described(Device::cpu()?)];
+        let mut opened = vec![described(Device::cpu_with(options(None))?)];
         // A machine without Vulkan has a processor all the same.
         let gpus = Device::gpus().unwrap_or_default();
         for gpu in gpus.iter().filter(|gpu| gpu.kind != GpuKind::Software && gpu.unusable.is_none()) {
-            opened.push(described(Device::vulkan(gpu.index, options(precision))?));
+            opened.push(described(Device::vulkan(gpu.index, options(Some(gpu)))?));
         }
         return Ok(opened);
     }
     let mut opened: Vec<Opened> = Vec::new();
     for choice in choices {
-        let one = described(choice.open(&mut |gpu| options(gpu.map_or(Precision::Full, |_| precision)))?.device);
+        let one = described(choice.open(&mut |gpu| options(gpu))?.device);
         // Named twice, by its number and by its name, it is measured once.
         if opened.iter().all(|other| other.info.id != one.info.id) {
             opened.push(one);
@@ -46,63 +48,8 @@ pub fn open(choices: &[DeviceChoice], precision: Precision) -> Result<Vec<Opened
     Ok(opened)
 }
 
-/// With what the user's pipelines and tuning are.
-fn options(precision: Precision) -> DeviceOptions {
-    DeviceOptions { precision, pipeline_cache: saved::pipelines(), ..DeviceOptions::default() }
-}
-
 fn described(device: Device) -> Opened {
-    Opened { info: info(&device), device }
-}
-
-/// What a device is; a processor in the caller's pool of threads.
-pub fn info(device: &Device) -> DeviceInfo {
-    let Device::Vulkan(vulkan) = device else { return cpu(device) };
-    let GpuInfo { index, name, vendor, driver, kind, memory, f16, subgroup, api, heaps, limits, matrices, .. } =
-        vulkan.info().clone();
-    DeviceInfo {
-        id: format!("vulkan:{index}"),
-        name,
-        kind: kind.to_string(),
-        vendor: Some(vendor),
-        driver: Some(driver),
-        api: Some(api),
-        memory: Some(memory),
-        f16: Some(f16),
-        subgroup: Some(subgroup),
-        level: None,
-        threads: None,
-        cache: GPU_CACHE,
-        heaps: heaps.into_iter().map(|GpuHeap { bytes, local }| Heap { bytes, local }).collect(),
-        limits: Some(Limits {
-            buffer_range: limits.buffer_range,
-            allocation: limits.allocation,
-            shared: limits.shared,
-            invocations: limits.invocations,
-        }),
-        matrices,
-    }
-}
-
-fn cpu(device: &Device) -> DeviceInfo {
-    let host = Host::here();
-    DeviceInfo {
-        id: "cpu".into(),
-        name: host.cpu.unwrap_or_else(|| host.arch.clone()),
-        kind: "cpu".into(),
-        vendor: None,
-        driver: None,
-        api: None,
-        memory: host.memory,
-        f16: None,
-        subgroup: None,
-        level: Some(device.to_string().trim_start_matches("cpu ").to_owned()),
-        threads: Some(rayon::current_num_threads()),
-        cache: machine::cache(),
-        heaps: Vec::new(),
-        limits: None,
-        matrices: Vec::new(),
-    }
+    Opened { info: describe::info(&device), device }
 }
 
 /// The devices of this machine in words, those that cannot be used among them.
@@ -110,29 +57,17 @@ fn cpu(device: &Device) -> DeviceInfo {
 /// # Errors
 /// Those of opening the processor.
 pub fn list() -> Result<String> {
-    let cpu = cpu(&Device::cpu()?);
-    let mut text = format!(
-        "cpu       {}; {} on {} threads; {} KB of cache{}\n",
-        cpu.name,
-        cpu.level.unwrap_or_default(),
-        cpu.threads.unwrap_or(1),
-        cpu.cache >> 10,
-        cpu.memory.map(|memory| format!("; {}", gibibytes(memory))).unwrap_or_default()
-    );
-    match Device::gpus() {
-        Ok(gpus) => gpus.iter().for_each(|gpu| line(&mut text, gpu)),
-        Err(error) => text.push_str(&format!("no GPU: {error}\n")),
+    let listing = devices::list()?;
+    let mut text = String::new();
+    for device in &listing.devices {
+        let remark = match device.id.as_str() {
+            "cpu" => format!("; {} threads; {} KB of cache", rayon::current_num_threads(), machine::cache() >> 10),
+            _ if device.software => "; measured only where it is named".into(),
+            _ => String::new(),
+        };
+        // Writing to a text does not fail.
+        let _ = writeln!(text, "{:<9} {}{remark}", device.id, device.description);
     }
+    listing.no_gpu.iter().for_each(|error| text.push_str(&format!("no GPU: {error}\n")));
     Ok(text)
-}
-
-fn line(text: &mut String, gpu: &GpuInfo) {
-    let unasked = gpu.kind == GpuKind::Software && gpu.unusable.is_none();
-    let remark = if unasked { "; measured only where it is named" } else { "" };
-    // Writing to a text does not fail.
-    let _ = writeln!(text, "{:<9} {gpu}{remark}", format!("vulkan:{}", gpu.index));
-}
-
-fn gibibytes(bytes: u64) -> String {
-    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
 }

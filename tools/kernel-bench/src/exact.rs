@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use zoetrope::{Result, Tensor};
 
-use crate::case::{Attention, Case, Conv3d, Elementwise, ElementwiseKind, Linear, Norm, NormKind, ROPE_HEAD};
 use crate::random::Random;
 use crate::task::{EPS, Operands, Task, scale};
+use speeds::case::{Attention, Case, Conv3d, Elementwise, ElementwiseKind, Linear, Norm, NormKind, ROPE_HEAD};
 
 /// Places of the result that are looked at.
 const SAMPLES: usize = 288;
@@ -206,7 +206,7 @@ fn elementwise(op: &Elementwise, x: &[f32], a: &[f32], b: &[f32], row: usize, co
 mod tests {
     use zoetrope::Device;
 
-    use crate::results::Storage;
+    use speeds::results::Storage;
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! `kernel-bench`: how fast the ops of a video model are on a device, how close to its limit, and how long a model would
 //! take there.
 //!
-//! **Method.** Operands are random. A row's result is first held against sums in double precision at some 300 places,
+//! **Method.** Operands are random. A row's result is first compared with sums in double precision at some 300 places,
 //! its corners included. Cold times go round so many sets of operands and results that no cache holds them; hot times
 //! use one set. After a warm-up that ends when times settle, a sample is the mean of as many runs, one after the other,
 //! as 10 ms take on a processor and 50 ms on a GPU, by whose own clock it is timed if it has one. On a processor the
@@ -12,26 +12,16 @@
 //! so may exceed the peak.
 
 pub mod args;
-pub mod case;
 pub mod clock;
 pub mod compare;
 pub mod devices;
-pub mod error;
 pub mod estimate;
 pub mod exact;
-pub mod machine;
 pub mod measure;
-pub mod models;
 pub mod peak;
 pub mod random;
 pub mod report;
-pub mod results;
 pub mod run;
-pub mod saved;
 pub mod show;
-pub mod stats;
-pub mod suite;
 pub mod task;
 pub mod tune;
-
-pub use error::{Error, Result};

@@ -1,18 +1,19 @@
 //! `kernel-bench`: how fast the ops of a video model are on this device, and how close to its limit.
 
-use std::io::{ErrorKind, IsTerminal, Write};
-use std::path::Path;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use kernel_bench::args::{Args, Command, Compare, Estimate, Place, Report, Run, Tune};
+use kernel_bench::args::{Args, Command, Compare, Estimate, Hardware, Report, Run, Tune};
 use kernel_bench::devices::{self, Opened};
-use kernel_bench::error::{Error, Result};
 use kernel_bench::estimate;
-use kernel_bench::results::{self, DeviceResults, Results, Storage};
 use kernel_bench::run::{self, Options};
-use kernel_bench::suite::Suite;
-use kernel_bench::{compare, report, saved, show, tune};
+use kernel_bench::{compare, report, show, tune};
+use program::{signals, streams};
+use speeds::error::{Error, Result};
+use speeds::results::{self, DeviceResults, Results, Storage};
+use speeds::saved;
+use speeds::suite::Suite;
 use zoetrope::Precision;
 
 /// The exit status of something that got slower or is wrong, and of trouble.
@@ -20,9 +21,10 @@ const WORSE: u8 = 1;
 const TROUBLE: u8 = 2;
 
 fn main() -> ExitCode {
+    signals::ignore_file_size_signal();
     let outcome = match Args::parse().command {
         Command::Devices => run::with_threads(None, devices::list).and_then(|text| print(&text)).map(|()| true),
-        Command::Peak(place) => peaks(&place).map(|()| true),
+        Command::Peak(hardware) => peaks(&hardware).map(|()| true),
         Command::Run(run) => measure(&run),
         Command::Compare(files) => compared(&files),
         Command::Estimate(asked) => estimated(&asked).map(|()| true),
@@ -39,12 +41,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn threads(place: &Place) -> Option<usize> {
-    place.threads.map(usize::from)
+fn threads(hardware: &Hardware) -> Option<usize> {
+    hardware.threads.map(usize::from)
 }
 
-fn peaks(place: &Place) -> Result<()> {
-    let measured = run::with_threads(threads(place), || run::peaks(&place.devices))?;
+fn peaks(hardware: &Hardware) -> Result<()> {
+    let measured = run::with_threads(threads(hardware), || run::peaks(&hardware.devices))?;
     let mut text = String::new();
     for (opened, peak) in measured {
         let (device, warnings, rows) = (opened.info, Vec::new(), Vec::new());
@@ -57,14 +59,14 @@ fn peaks(place: &Place) -> Result<()> {
 /// Whether all results were right.
 fn measure(flags: &Run) -> Result<bool> {
     let options = Options {
-        devices: flags.place.devices.clone(),
+        devices: flags.hardware.devices.clone(),
         suite: flags.suite,
         ops: flags.ops.clone(),
         precision: flags.precision.clone(),
         activations: if flags.half { Precision::Half } else { Precision::Full },
         seconds: flags.time,
     };
-    let results = with_progress(&options, threads(&flags.place))?;
+    let results = with_progress(&options, threads(&flags.hardware))?;
     if let Some(path) = &flags.json {
         results::write(path, &results.to_json())?;
     }
@@ -120,29 +122,29 @@ fn estimated(flags: &Estimate) -> Result<()> {
     sizes.work(&clip)?;
     let devices = match &flags.file {
         Some(path) => Results::read(path)?.devices,
-        None => known(&flags.place)?,
+        None => known(&flags.hardware)?,
     };
     for device in &devices {
-        let parts = estimate::estimate(&sizes, &clip, device)?;
+        let parts = speeds::estimate::estimate(&sizes, &clip, device)?;
         print(&estimate::text(flags.model, &clip, device, &parts))?;
     }
     Ok(())
 }
 
 /// What `run` kept of the devices; of those of which nothing is kept, what the quick suite finds now.
-fn known(place: &Place) -> Result<Vec<DeviceResults>> {
-    let kept = run::with_threads(threads(place), || {
+fn known(hardware: &Hardware) -> Result<Vec<DeviceResults>> {
+    let kept = run::with_threads(threads(hardware), || {
         let find = |opened: Opened| saved::find(&saved::folder()?, &opened.device);
-        Ok(devices::open(&place.devices, Precision::Full)?.into_iter().map(find).collect::<Option<Vec<_>>>())
+        Ok(devices::open(&hardware.devices, Precision::Full)?.into_iter().map(find).collect::<Option<Vec<_>>>())
     })?;
     if let Some(kept) = kept {
         kept.iter().for_each(|saved| say(&format!("{}: measured {}\n", saved.device.device.id, saved.date)));
         return Ok(kept.into_iter().map(|saved| saved.device).collect());
     }
-    let (suite, precision, devices) = (Suite::Quick, vec![Storage::Bf16], place.devices.clone());
+    let (suite, precision, devices) = (Suite::Quick, vec![Storage::Bf16], hardware.devices.clone());
     let (ops, activations) = (Vec::new(), Precision::Full);
     let options = Options { devices, suite, ops, precision, activations, seconds: 3.0 };
-    Ok(with_progress(&options, threads(place))?.devices)
+    Ok(with_progress(&options, threads(hardware))?.devices)
 }
 
 fn reported(flags: &Report) -> Result<()> {
@@ -171,13 +173,7 @@ fn tuned(flags: &Tune) -> Result<()> {
 
 /// Writes to standard output; whoever closed the pipe has read enough.
 fn print(text: &str) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Error::io("write", Path::new("standard output"))(error))
-        }
-        _ => Ok(()),
-    }
+    Ok(streams::write(&mut std::io::stdout().lock(), text.as_bytes())?)
 }
 
 /// Writes to standard error, which may be closed.

@@ -3,15 +3,16 @@
 use zoetrope::plan::Probe;
 use zoetrope::{Device, Precision};
 
-use crate::case::{Case, Conv3d, Op};
 use crate::clock::Moment;
-use crate::error::Result;
 use crate::exact::Expected;
-use crate::peak::Peak;
-use crate::results::{COUNTED, Clock, ErrorFigures, Measured, Row, Skipped, Storage, Timing, Types, Visit};
-use crate::stats::median;
 use crate::task::Task;
 use crate::tune;
+use speeds::case::{Case, Conv3d, Op};
+use speeds::error::Result;
+use speeds::peak::Peak;
+use speeds::results::{ErrorFigures, Measured, Row, Skipped, Storage, Types};
+use speeds::stats::median;
+use speeds::timing::{COUNTED, Clock, Timing, Visit};
 
 /// Samples of a visit.
 const SAMPLES: usize = 5;
@@ -82,7 +83,7 @@ impl Pending {
     /// The row when all visits are over, on a device that can do so much at most.
     pub fn row(self, peak: &Peak) -> Row {
         let Self { case, storage, activations, by_units, path, found } = self;
-        let peak = if by_units { &peak.of_units() } else { peak };
+        let peak = if by_units { &peak.of_matrices() } else { peak };
         let weights = case.has_weight().then_some(storage);
         let (flop, bytes) = (case.flop(), bytes(&case, storage, activations));
         let (measured, skipped) = match found {
@@ -113,7 +114,7 @@ impl Bench<'_> {
         let bytes = bytes(&case, storage, activations);
         let found = match self.measure(&case, storage, bytes) {
             // What does not fit is no failure of the run.
-            Err(crate::Error::Engine(error @ zoetrope::Error::OutOfMemory { .. })) => {
+            Err(speeds::Error::Engine(error @ zoetrope::Error::OutOfMemory { .. })) => {
                 Err(Skipped { why: error.to_string(), seconds: Some(self.guess(&case, bytes)) })
             }
             found => found?,
@@ -305,7 +306,7 @@ fn bytes(case: &Case, storage: Storage, activations: Storage) -> u64 {
     case.bytes_with(storage.size(), activations.size())
 }
 
-/// How often matrix units were at work.
+/// How often cooperative matrices were at work.
 fn cooperative_runs(device: &Device) -> u64 {
     if let Device::Vulkan(vulkan) = device { vulkan.cooperative_runs() } else { 0 }
 }
@@ -315,7 +316,7 @@ fn path(device: &Device, case: &Case, by_units: bool) -> String {
     if let Device::Vulkan(vulkan) = device {
         let cut = tune::class_of(case, by_units).map(|class| format!(", {}", vulkan.tuning().tiles(class)));
         let way = match (vulkan.matrices(), device.precision()) {
-            (Some([m, n, k]), _) if by_units => format!("matrix units of {m}x{n}x{k}"),
+            (Some([m, n, k]), _) if by_units => format!("cooperative matrices of {m}x{n}x{k}"),
             (_, Precision::Half) => "f16 in f32".to_owned(),
             (_, Precision::Full) => "f32".to_owned(),
         };

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use crate::results::Storage;
+use speeds::results::Storage;
 
 /// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
 pub struct Random(u64);

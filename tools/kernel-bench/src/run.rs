@@ -2,18 +2,21 @@
 
 use std::time::Instant;
 
+use program::devices::DeviceChoice;
+use zoetrope::Precision;
 use zoetrope::plan::Probe;
-use zoetrope::{DeviceChoice, Precision};
 
-use crate::case::{Case, Op};
 use crate::clock;
 use crate::devices::{self, Opened};
-use crate::error::{Error, Result};
-use crate::machine::{self, Host};
 use crate::measure::{Bench, VISITS};
-use crate::peak::{self, Peak};
-use crate::results::{self, COUNTED, DeviceResults, Results, Row, SCHEMA, Storage};
-use crate::suite::Suite;
+use crate::peak;
+use speeds::case::{Case, Op};
+use speeds::error::{Error, Result};
+use speeds::machine::{self, Host};
+use speeds::peak::Peak;
+use speeds::results::{self, DeviceResults, Results, Row, SCHEMA, Storage};
+use speeds::suite::Suite;
+use speeds::timing::COUNTED;
 
 /// The share of the time of all rows after which none is visited any more.
 const WHOLE: f64 = 0.6;
@@ -78,7 +81,7 @@ pub fn peaks(choices: &[DeviceChoice]) -> Result<Vec<(Opened, Peak)>> {
         let peak = peak::measure(&opened.device, opened.info.cache)?;
         Ok((opened, peak))
     };
-    // At half precision, where matrix units are at work.
+    // At half precision, where cooperative matrices are at work.
     devices::open(choices, Precision::Half)?.into_iter().map(measured).collect()
 }
 

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::Error;
-use crate::peak::Peak;
-use crate::results::{DeviceResults, Measured, Results, Row};
+use speeds::error::Error;
+use speeds::peak::Peak;
+use speeds::results::{DeviceResults, Measured, Results, Row};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

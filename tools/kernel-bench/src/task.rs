@@ -4,9 +4,9 @@ use zoetrope::ops::{self, Activation, Conv3dParams, KeyValue, OutputType};
 use zoetrope::weights::Weight;
 use zoetrope::{Device, Result, Tensor};
 
-use crate::case::{Attention, Case, Conv3d, Elementwise, ElementwiseKind, Linear, Norm, NormKind, ROPE_HEAD};
 use crate::random;
-use crate::results::Storage;
+use speeds::case::{Attention, Case, Conv3d, Elementwise, ElementwiseKind, Linear, Norm, NormKind, ROPE_HEAD};
+use speeds::results::Storage;
 
 /// Added under the roots of norms, as Wan has it.
 pub const EPS: f32 = 1e-6;
@@ -113,7 +113,7 @@ impl Task {
     /// # Errors
     /// Those of the op.
     pub fn run(&mut self) -> Result<Tensor> {
-        // It makes room for the next.
+        // Its memory is for the next.
         self.result = None;
         let result = self.run_op()?;
         // An op in place needs the only handle of what it writes.

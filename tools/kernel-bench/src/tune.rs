@@ -2,18 +2,19 @@
 
 use std::path::PathBuf;
 
+use zoetrope::internals::tuning::{Class, TileSizes, Tuning};
 use zoetrope::plan::Probe;
-use zoetrope::tuning::{Class, TileSizes, Tuning};
 use zoetrope::{Device, DeviceOptions, Precision};
 
-use crate::case::{Attention, Case, Conv3d, Linear};
 use crate::clock::Moment;
-use crate::error::{Error, Result};
-use crate::results::Storage;
-use crate::stats::{geometric_mean, median};
-use crate::suite::Suite;
+use crate::show;
 use crate::task::Task;
-use crate::{saved, show};
+use program::devices;
+use speeds::case::{Attention, Case, Conv3d, Linear};
+use speeds::error::{Error, Result};
+use speeds::results::Storage;
+use speeds::stats::{geometric_mean, median};
+use speeds::suite::Suite;
 
 /// Shapes that a class is tried at, at most: the largest that do not take long.
 const SHAPES: usize = 3;
@@ -76,7 +77,7 @@ pub fn tune(device: &Device, seconds: f64, progress: &mut dyn FnMut(&str)) -> Re
         tuning = tuning.with(class, cut);
         found.push(Found { class, cut, gain, tried: [times.len(), cuts.len()] });
     }
-    let file = saved::pipelines().map(|folder| device.save_tuning(&folder, &tuning)).transpose()?;
+    let file = devices::pipelines().map(|folder| device.save_tuning(&folder, &tuning)).transpose()?;
     Ok((found, file))
 }
 
@@ -99,7 +100,7 @@ fn cases(class: Class, probe: &Probe) -> Vec<Case> {
     cases.into_iter().skip(first).take(SHAPES).collect()
 }
 
-/// The class of a case whose shader is cut: that for matrix units or the other one.
+/// The class of a case whose shader is cut: that for cooperative matrices or the other one.
 pub fn class_of(case: &Case, by_units: bool) -> Option<Class> {
     match *case {
         Case::Linear(Linear { rows, .. }) if by_units => Some(Class::linear_cooperative(rows)),
@@ -119,7 +120,7 @@ fn time(index: usize, class: Class, cut: TileSizes, cases: &[Case]) -> Result<f6
     let options = DeviceOptions {
         precision: if class.is_cooperative() { Precision::Half } else { Precision::Full },
         tuning: Some(Tuning::default().with(class, cut)),
-        pipeline_cache: saved::pipelines(),
+        pipeline_cache: devices::pipelines(),
         ..DeviceOptions::default()
     };
     let device = Device::vulkan(index, options)?;

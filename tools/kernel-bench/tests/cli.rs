@@ -90,3 +90,15 @@ fn devices_begin_with_the_processor_and_unknown_ones_are_refused() {
         assert!(status == 2 && error.contains(flags[1]), "{error}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_standard_output_that_cannot_be_written_is_trouble() {
+    for redirection in [">/dev/full", ">&-"] {
+        let script = format!("exec \"$0\" devices {redirection}");
+        let output = Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_kernel-bench")]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{redirection}: {said}");
+        assert!(said.contains("standard output"), "{said}");
+    }
+}

@@ -4,7 +4,7 @@ mod common;
 
 use common::results;
 use kernel_bench::compare::{Verdict, compare};
-use kernel_bench::results::Results;
+use speeds::results::Results;
 
 const THRESHOLD: f64 = 0.05;
 
@@ -74,6 +74,6 @@ fn only_equal_rows_are_joined() {
     let all = before.devices[0].rows.len() - 1;
     let fewer = change(&|after| after.devices[0].rows[0].types.weights = None).unwrap();
     assert_eq!((fewer.pairs.len(), fewer.alone), (all - 1, 2));
-    // Alone in both files, devices of other names are held against each other.
+    // Alone in both files, devices of other names are compared.
     assert_eq!(change(&|after| after.devices[0].device.name = "another".into()).unwrap().pairs.len(), all);
 }

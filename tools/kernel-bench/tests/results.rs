@@ -3,17 +3,20 @@
 mod common;
 
 use common::results;
-use kernel_bench::case::Op;
-use kernel_bench::estimate::estimate;
-use kernel_bench::models::{Model, Part};
-use kernel_bench::results::{COUNTED, Results, Storage, write};
+use kernel_bench::report;
 use kernel_bench::run::{Options, run, with_threads};
 use kernel_bench::show::{self, Format};
-use kernel_bench::suite::Suite;
-use kernel_bench::{devices, report, saved};
+use program::devices::DeviceChoice;
 #[cfg(feature = "schema")]
 use serde_json::Value;
-use zoetrope::{Device, DeviceChoice};
+use speeds::case::Op;
+use speeds::estimate::estimate;
+use speeds::models::{Model, Part};
+use speeds::results::{Results, Storage, write};
+use speeds::suite::Suite;
+use speeds::timing::COUNTED;
+use speeds::{describe, saved};
+use zoetrope::Device;
 
 #[cfg(feature = "schema")]
 fn held_to_the_schema(json: &str) -> Vec<String> {
@@ -94,6 +97,11 @@ fn what_is_written_is_read_again() {
         let error = Results::read(&path).unwrap_err().to_string();
         assert!(error.contains(said) && error.contains("results.json"), "{error}");
     }
+    let long = folder.join("n".repeat(255));
+    write(&long, "text").unwrap();
+    assert_eq!(std::fs::read_to_string(&long).unwrap(), "text");
+    assert!(write(&folder.join("n".repeat(256)), "").unwrap_err().to_string().contains("ame too long"));
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2);
     assert!(write(&folder.join("none/results.json"), "").unwrap_err().to_string().contains("cannot write"));
     std::fs::remove_dir_all(folder).unwrap();
 }
@@ -105,7 +113,7 @@ fn what_was_measured_of_a_device_is_found_again() {
     let cpu = Device::cpu().unwrap();
     assert!(saved::find(&folder, &cpu).is_none());
     let mut quick = results(1, None);
-    quick.devices[0].device = devices::info(&cpu);
+    quick.devices[0].device = describe::info(&cpu);
     saved::save(&folder, &quick).unwrap();
     let rows = quick.devices[0].rows.len();
     let found = || saved::find(&folder, &cpu).map(|saved| (saved.date, saved.device.rows.len()));

@@ -5,13 +5,13 @@ use std::ops::Range;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::escaped;
-use crate::case::Op;
-use crate::error::{Error, Result};
-use crate::peak::Peak;
-use crate::results::{DeviceResults, Measured, Row};
+use super::escape::escaped;
 use crate::show;
-use crate::stats::median;
+use speeds::case::Op;
+use speeds::error::{Error, Result};
+use speeds::peak::Peak;
+use speeds::results::{DeviceResults, Measured, Row};
+use speeds::stats::median;
 
 /// Stand-ins for the page's colours, which [`drawn`] puts in their place.
 const INK: RGBColor = RGBColor(0, 0, 1);
@@ -130,7 +130,7 @@ pub fn roofline(device: &DeviceResults) -> Result<String> {
                 .y_label_formatter(&|y| scaled(*y))
                 .x_desc("FLOP for each byte")
                 .draw()?;
-            let units = peak.matrix_flops.map(|_| peak.of_units());
+            let units = peak.matrix_flops.map(|_| peak.of_matrices());
             for peak in [Some(*peak), units].into_iter().flatten() {
                 chart.draw_series(LineSeries::new(roof(&peak, &xs, &ys), INK.stroke_width(2)))?;
             }

@@ -1,17 +1,19 @@
 //! The page: one file without anything from elsewhere.
 
 mod chart;
+mod escape;
 mod style;
 
-use crate::case::Op;
-use crate::error::Result;
-use crate::results::{DeviceResults, Results, Row};
+use self::escape::escaped;
 use crate::show;
+use speeds::case::Op;
+use speeds::error::Result;
+use speeds::results::{DeviceResults, Results, Row};
 
 /// A page of all devices of some files.
 ///
 /// # Errors
-/// [`Error::Request`](crate::Error::Request) if a chart cannot be drawn.
+/// [`Error::Request`](speeds::Error::Request) if a chart cannot be drawn.
 pub fn page(files: &[Results]) -> Result<String> {
     let devices: Vec<(&Results, &DeviceResults)> =
         files.iter().flat_map(|file| file.devices.iter().map(move |device| (file, device))).collect();
@@ -28,11 +30,6 @@ pub fn page(files: &[Results]) -> Result<String> {
         legend()?,
         beside(&devices),
     ))
-}
-
-/// Text as it stands in a page.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn legend() -> Result<String> {
@@ -116,12 +113,4 @@ fn beside(devices: &[(&Results, &DeviceResults)]) -> String {
 fn time(device: &DeviceResults, row: &Row) -> Option<String> {
     let found = device.rows.iter().find(|other| other.joins(row));
     found?.measured.as_ref().map(|measured| show::seconds(measured.cold.summary.median))
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn text_is_escaped() {
-        assert_eq!(super::escaped("a<b & \"c\""), "a&lt;b &amp; &quot;c&quot;");
-    }
 }

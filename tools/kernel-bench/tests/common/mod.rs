@@ -1,15 +1,15 @@
 //! Results that nobody measured.
 
-use kernel_bench::case::{Case, ElementwiseKind, NormKind};
-use kernel_bench::machine::Host;
-use kernel_bench::peak::{Limit, Peak};
 use kernel_bench::random::Random;
-use kernel_bench::results::{
-    self, Clock, DeviceInfo, DeviceResults, ErrorFigures, Measured, Results, Row, SCHEMA, Skipped, Storage,
-    ThreadTiming, Timing, Types,
+use speeds::case::{Case, ElementwiseKind, NormKind};
+use speeds::machine::Host;
+use speeds::peak::{Limit, Peak};
+use speeds::results::{
+    self, DeviceInfo, DeviceResults, ErrorFigures, Measured, Results, Row, SCHEMA, Skipped, Storage, Types,
 };
-use kernel_bench::stats::Summary;
-use kernel_bench::suite::Suite;
+use speeds::stats::Summary;
+use speeds::suite::Suite;
+use speeds::timing::{Clock, ThreadTiming, Timing};
 
 /// Samples of a timer that is disturbed as a shared machine disturbs it: a spread of two in a hundred, and now and then a
 /// sample that took half as long again.

@@ -1,5 +1,6 @@
 //! The models that a device's time is estimated for, as lists of ops: the engine's own way through them.
 
+mod piece;
 mod transformer;
 mod vae;
 
@@ -7,10 +8,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use zoetrope::models::Configs;
-use zoetrope::weights::Checkpoint;
 
 use crate::case::{Case, ElementwiseKind, NormKind};
 use crate::error::{Error, Result};
+pub use piece::{Part, Piece};
 pub use transformer::Transformer;
 pub use vae::Vae;
 
@@ -117,57 +118,6 @@ pub struct Clip {
     pub text: [usize; 2],
 }
 
-/// Part of a run that is told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
-    /// The text encoder.
-    TextEncoder,
-    /// The transformer's linear layers.
-    Gemm,
-    /// Its attention.
-    Attention,
-    /// Its other ops.
-    Other,
-    /// The VAE's decoder.
-    Vae,
-}
-
-impl Part {
-    /// All of them, in the order of a run.
-    pub const ALL: [Self; 5] = [Self::TextEncoder, Self::Gemm, Self::Attention, Self::Other, Self::Vae];
-
-    /// What it is called.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::TextEncoder => "UMT5",
-            Self::Gemm => "GEMM",
-            Self::Attention => "attention",
-            Self::Other => "other",
-            Self::Vae => "VAE",
-        }
-    }
-
-    /// Where an op of the transformer belongs.
-    fn of(case: &Case) -> Self {
-        match case {
-            Case::Linear(_) => Self::Gemm,
-            Case::Attention(_) => Self::Attention,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// An op, how often it runs, and where it belongs.
-#[derive(Clone, Copy, Debug)]
-pub struct Piece {
-    /// Where.
-    pub part: Part,
-    /// What.
-    pub case: Case,
-    /// How often.
-    pub count: usize,
-}
-
 /// The ops of a run.
 #[derive(Clone, Debug)]
 pub struct Work {
@@ -260,7 +210,7 @@ impl Encoder {
 
 /// The checkpoint in this program by its own configurations.
 fn bundled() -> Result<Sizes> {
-    let checkpoint = Checkpoint::from_memory(zoetrope_bundled::NAME, zoetrope_bundled::FILES.iter().copied())?;
+    let checkpoint = zoetrope_bundled::checkpoint()?;
     let clip = Clip { width: 128, height: 128, frames: 17, steps: 20, text: [10, 1] };
     Ok(Sizes::of(&Configs::read(&checkpoint)?, clip))
 }
@@ -289,8 +239,7 @@ mod tests {
 
     #[test]
     fn the_ops_are_those_of_the_engines_plan() {
-        let checkpoint = Checkpoint::from_memory(zoetrope_bundled::NAME, zoetrope_bundled::FILES.iter().copied());
-        let pipeline = Pipeline::from_checkpoint(checkpoint.unwrap()).unwrap();
+        let pipeline = Pipeline::from_checkpoint(zoetrope_bundled::checkpoint().unwrap()).unwrap();
         let sizes = Model::Bundled.sizes().unwrap();
         for (width, height, frames, steps, text) in
             [(128, 128, 17, 20, [10, 1]), (96, 64, 1, 1, [3, 2]), (256, 128, 9, 3, [40, 0])]

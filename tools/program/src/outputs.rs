@@ -1,16 +1,12 @@
-//! What a run writes, and how an interrupt gets hold of it.
+//! What a job writes, within reach of whoever has to end it.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
 
 use zoetrope::video::{Frame, FrameSink, VideoInfo};
-use zoetrope::{Cancel, Error, LatentsFile, Result, Tensor};
+use zoetrope::{Error, LatentsFile, Result, Tensor};
 
-/// How long work that was asked to stop may take before the process ends without it.
-const GRACE: Duration = Duration::from_millis(600);
-
-/// The files that a run is writing; dropping them removes what is incomplete. Clones share them.
+/// The files that a job is writing; dropping them removes what is incomplete. Clones share them, so that another thread can
+/// remove them.
 #[derive(Clone, Default)]
 pub struct Outputs(Arc<Mutex<State>>);
 
@@ -39,30 +35,20 @@ impl Outputs {
         self.lock().clear();
     }
 
-    /// Handles SIGINT and SIGTERM from now on: the first asks the work to stop and ends the process if it does not, the
-    /// second ends it at once. Either way nothing incomplete is left; `json` asks for the event that says so.
-    pub fn on_interrupt(&self, cancel: Cancel, json: bool) -> std::result::Result<(), ctrlc::Error> {
-        let outputs = self.clone();
-        ctrlc::set_handler(move || {
-            if cancel.is_cancelled() {
-                // Not waiting for a write that may never return.
-                if let Ok(mut state) = outputs.0.try_lock() {
-                    state.clear();
-                }
-                std::process::exit(130);
-            }
-            cancel.cancel();
-            let outputs = outputs.clone();
-            thread::spawn(move || {
-                thread::sleep(GRACE);
-                // A video that is being completed at this moment is completed.
-                let mut state = outputs.lock();
-                if !state.finished {
-                    state.clear();
-                    std::process::exit(crate::failed(&Error::Cancelled, json).into());
-                }
-            });
-        })
+    /// Removes what is incomplete unless the video is complete, in which case it says `false`. Waits for a write or a
+    /// completion that is under way.
+    pub fn abandon(&self) -> bool {
+        let mut state = self.lock();
+        if !state.finished {
+            state.clear();
+        }
+        !state.finished
+    }
+
+    /// Removes what is incomplete if no write is under way: for a program that ends at once, without waiting for a write
+    /// that may never return. Says whether it did.
+    pub fn try_discard(&self) -> bool {
+        self.0.try_lock().map(|mut state| state.clear()).is_ok()
     }
 
     fn sink(&self, call: impl FnOnce(&mut dyn FrameSink) -> Result<()>) -> Result<()> {

@@ -10,6 +10,8 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use zoetrope::{Device, Tensor};
 
+use crate::hash::hex;
+
 /// The most that is kept: some forty prompts of full length, many more of usual ones.
 const MAX_BYTES: u64 = 256 << 20;
 /// Longer than any entry: 512 rows of 4096 values and the header.
@@ -20,6 +22,7 @@ const CHECK: &str = "sha256";
 const ENDING: &str = "safetensors";
 
 /// The entries in one folder. Failures of any kind only mean that a text is encoded again.
+#[derive(Clone, Debug)]
 pub struct TextCache {
     folder: PathBuf,
     max_bytes: u64,
@@ -107,11 +110,6 @@ impl TextCache {
     fn path(&self, key: &str) -> PathBuf {
         self.folder.join(Path::new(key).with_extension(ENDING))
     }
-}
-
-/// SHA-256 in hex.
-pub fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

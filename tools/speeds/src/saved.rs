@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use zoetrope::Device;
 
-use crate::devices;
+use crate::describe;
 use crate::error::{Error, Result};
 use crate::results::{self, DeviceInfo, DeviceResults, Results};
 
@@ -23,11 +23,6 @@ pub fn folder() -> Option<PathBuf> {
     Some(dirs::cache_dir()?.join("zoetrope/bench"))
 }
 
-/// Where pipelines are kept, and what [`tune`](crate::tune) found.
-pub fn pipelines() -> Option<PathBuf> {
-    Some(dirs::cache_dir()?.join("zoetrope/pipelines"))
-}
-
 /// Keeps results in a folder, a file for each device and suite, in place of older ones.
 ///
 /// # Errors
@@ -43,7 +38,7 @@ pub fn save(folder: &Path, results: &Results) -> Result<()> {
 
 /// What is kept of a device, measured with this engine, its shaders and the device's driver; other files are ignored.
 pub fn find(folder: &Path, device: &Device) -> Option<Saved> {
-    let (here, engine) = (devices::info(device), results::engine());
+    let (here, engine) = (describe::info(device), results::engine());
     let mut found: Option<Saved> = None;
     for entry in fs::read_dir(folder).ok()?.flatten() {
         let Ok(Results { date, engine: of, devices, .. }) = Results::read(&entry.path()) else { continue };

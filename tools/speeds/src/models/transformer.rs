@@ -2,7 +2,7 @@
 
 use zoetrope::models::wan;
 
-use super::{Part, Piece};
+use super::piece::{Part, Piece};
 use crate::case::{Case, ElementwiseKind, NormKind};
 
 /// The most tokens of a text, up to which the reference pads it.

@@ -1,4 +1,4 @@
-//! A guest's manners: what the library never does to the process that it is part of.
+//! Guarantees of the library: what it never does to the process that it is part of.
 
 mod checkpoints;
 

@@ -5,10 +5,15 @@ use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use zoetrope::{Error, Result, video};
+use zoetrope::video::FrameRate;
+use zoetrope::{Error, Precision, Result, video};
 
 /// The version of this form; a newer one may ask for what this engine does not know.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// Version 1 has no build, the device's displayed name with its precision in place of its identity, and `f32` for every
+/// precision.
+const FIRST: u32 = 1;
 
 /// Far more than any recipe; a longer file is none.
 const MAX_BYTES: u64 = 1 << 20;
@@ -21,6 +26,9 @@ pub struct Recipe {
     pub recipe: u32,
     /// The engine and its version.
     pub engine: String,
+    /// [The engine's version with hashes](crate::identity::build) of what computes; version 1 has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<String>,
     /// What the video shows.
     pub prompt: String,
     /// What it does not.
@@ -33,8 +41,8 @@ pub struct Recipe {
     pub height: usize,
     /// Frames.
     pub frames: usize,
-    /// Frames a second.
-    pub fps: u32,
+    /// Frames per second; a text such as `24000/1001` if they are not whole.
+    pub fps: FrameRate,
     /// The edge of a pixel in the file.
     pub zoom: u16,
     /// Sampling steps.
@@ -54,9 +62,9 @@ pub struct Recipe {
     pub guidance: f32,
     /// What was run.
     pub checkpoint: CheckpointId,
-    /// Where: the device, and on a processor its instruction set.
+    /// Where: [the device's identity](crate::identity::device).
     pub device: String,
-    /// The numbers that were computed with.
+    /// The device's precision, `full` or `half`; version 1 has `f32`, whatever it was.
     pub precision: String,
     /// SHA-256 of the latents that took the place of the seed's noise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,11 +114,26 @@ impl Recipe {
         }
         let version: Version = serde_json::from_str(text)
             .map_err(|error| no_recipe(path, format!("holds another text in its place ({error})")))?;
-        if version.recipe != VERSION {
-            let why = format!("holds one of version {}, this engine knows version {VERSION}", version.recipe);
+        if !(FIRST..=VERSION).contains(&version.recipe) {
+            let why = format!("holds one of version {}, this engine knows {FIRST} to {VERSION}", version.recipe);
             return Err(no_recipe(path, why));
         }
-        serde_json::from_str(text).map_err(|error| no_recipe(path, format!("holds a damaged one: {error}")))
+        let damaged = |why: String| no_recipe(path, format!("holds a damaged one: {why}"));
+        let recipe: Self = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+        if recipe.recipe > FIRST {
+            recipe.precision.parse::<Precision>().map_err(|error| damaged(error.to_string()))?;
+        }
+        Ok(recipe)
+    }
+
+    /// The name that the device had, without its precision.
+    pub fn device_name(&self) -> &str {
+        if self.recipe == FIRST { Precision::of(&self.device).0 } else { &self.device }
+    }
+
+    /// The precision that it computed in.
+    pub fn device_precision(&self) -> Precision {
+        if self.recipe == FIRST { Precision::of(&self.device).1 } else { self.precision.parse().unwrap_or_default() }
     }
 }
 
@@ -135,4 +158,42 @@ fn json(path: &Path) -> Result<Option<String>> {
 
 fn no_recipe(path: &Path, why: String) -> Error {
     Error::Config { file: path.to_owned(), key: "recipe".into(), why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST_VERSION: &str = r#"{"recipe": 1, "engine": "zoetrope 0.1.0", "prompt": "a cat", "negative_prompt": "",
+        "seed": 7, "width": 80, "height": 48, "frames": 5, "fps": 16, "zoom": 1, "steps": 3, "schedule": "diffusers",
+        "shift": 3.0, "sampler": "unipc", "guidance": 5.0, "checkpoint": {"name": "b", "fingerprint": "0"},
+        "device": "vulkan Some GPU, driver 1, half precision", "precision": "f32"}"#;
+
+    fn parse(text: &str) -> Result<Recipe> {
+        Recipe::parse(Path::new("a.mp4"), text)
+    }
+
+    #[test]
+    fn version_1_is_still_read() {
+        let recipe = parse(FIRST_VERSION).unwrap();
+        assert_eq!(recipe.device_precision(), Precision::Half);
+        assert_eq!(recipe.device_name(), "vulkan Some GPU, driver 1");
+        assert_eq!((recipe.fps, recipe.build.as_deref()), (16.into(), None));
+        assert_eq!(parse(&recipe.to_json()).unwrap(), recipe, "and stays what it was");
+    }
+
+    #[test]
+    fn version_2_says_its_precision_and_rates_that_are_not_whole() {
+        let second = FIRST_VERSION
+            .replace("\"recipe\": 1", "\"recipe\": 2, \"build\": \"x\"")
+            .replace("\"f32\"", "\"half\"")
+            .replace("\"fps\": 16", "\"fps\": \"24000/1001\"");
+        let recipe = parse(&second).unwrap();
+        assert_eq!(recipe.device_precision(), Precision::Half);
+        assert_eq!((recipe.fps.numerator(), recipe.fps.denominator()), (24_000, 1001));
+        let damaged = parse(&second.replace("\"half\"", "\"f32\"")).unwrap_err().to_string();
+        assert!(damaged.contains("a.mp4") && damaged.contains("damaged") && damaged.contains("f32"), "{damaged}");
+        let newer = parse(&second.replace("\"recipe\": 2", "\"recipe\": 3")).unwrap_err().to_string();
+        assert!(newer.contains("version 3") && newer.contains("1 to 2"), "{newer}");
+    }
 }

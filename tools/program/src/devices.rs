@@ -1,11 +1,13 @@
-//! Which device a person means.
+//! Devices by name: which one is meant, how it is opened, and the list of them.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::{Device, DeviceOptions};
-use crate::error::{DeviceFault, Error, Result};
-use crate::vulkan::{GpuInfo, GpuKind};
+use zoetrope::{Cancel, Device, DeviceFault, DeviceOptions, Error, GpuInfo, GpuKind, Precision, Result, SimdLevel};
+
+use crate::events::{Event, OnEvent};
+use crate::memory;
 
 /// A device by what it is called: `auto`, `cpu`, `vulkan`, `vulkan:1`, or part of a GPU's name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +32,118 @@ pub struct Chosen {
     pub device: Device,
     /// Why it is the processor, if it might have been a GPU.
     pub instead: Option<Error>,
+}
+
+/// How a device is opened beside its choice.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceSettings {
+    /// Stops the work that is begun with the device's handle.
+    pub cancel: Cancel,
+    /// The most bytes that it may use; all that it has if `None`.
+    pub memory: Option<u64>,
+    /// The processor's instruction set; the best if `None`.
+    pub level: Option<SimdLevel>,
+    /// Convolutions of a processor as direct sums.
+    pub exact_conv: bool,
+    /// The precision; the device's usual one if `None`.
+    pub precision: Option<Precision>,
+}
+
+impl DeviceSettings {
+    /// The engine's options for a GPU, or for the processor: memory within what this process may use, and the user's
+    /// folder of pipelines and tile sizes.
+    pub fn options(&self, gpu: Option<&GpuInfo>) -> DeviceOptions {
+        DeviceOptions {
+            // Of two limits the lower one; none is no limit.
+            memory_budget: self.memory.into_iter().chain(gpu.map_or_else(memory::limit, |gpu| Some(gpu.memory))).min(),
+            level: self.level,
+            exact_conv: self.exact_conv,
+            precision: self.precision.unwrap_or_else(|| gpu.map_or(Precision::Full, GpuInfo::usual_precision)),
+            pipeline_cache: pipelines(),
+            cancel: self.cancel.clone(),
+            ..DeviceOptions::default()
+        }
+    }
+}
+
+/// Where drivers' pipelines and tile sizes are kept, if the system has a place for such things.
+pub fn pipelines() -> Option<PathBuf> {
+    Some(dirs::cache_dir()?.join("zoetrope/pipelines"))
+}
+
+/// Opens a device; notes which one it is where it might have been another, and warns of what makes it slow.
+///
+/// # Errors
+/// Those of [`DeviceChoice::open`].
+pub fn open(choice: &DeviceChoice, settings: &DeviceSettings, events: OnEvent) -> Result<Device> {
+    let Chosen { device, instead } = choice.open(&mut |gpu| settings.options(gpu))?;
+    match instead {
+        None => {}
+        Some(Error::Device { fault: DeviceFault::NotBuilt | DeviceFault::NoLoader | DeviceFault::Absent, .. }) => {
+            events(Event::note(format!("no GPU: computing on {device}")));
+        }
+        Some(error) => events(Event::warning(format!("computing on {device}: {error}"))),
+    }
+    if let Device::Vulkan(vulkan) = &device {
+        let matrices = vulkan.matrices().map(|[m, n, k]| format!(", cooperative matrices of {m}x{n}x{k}"));
+        events(Event::note(format!("computing on {device}{}", matrices.unwrap_or_default())));
+        let info = vulkan.info();
+        if device.precision() == Precision::Half && !info.matrices.is_empty() && vulkan.matrices().is_none() {
+            events(Event::warning(format!(
+                "without the cooperative matrices of {}, which fail their trial or lack what they need: it will take \
+                 longer; a newer driver may help",
+                info.name
+            )));
+        }
+    }
+    Ok(device)
+}
+
+/// A device of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// What [`DeviceChoice`] calls it: `cpu`, `vulkan:0`.
+    pub id: String,
+    /// What it is, in words.
+    pub description: String,
+    /// Whether it is a software driver that can be used: it is never chosen by itself.
+    pub software: bool,
+}
+
+/// The devices of this machine, those that cannot be used among them, and why there is no GPU if there is none.
+#[derive(Debug)]
+pub struct Listing {
+    /// The processor, then GPUs in the driver's order.
+    pub devices: Vec<Listed>,
+    /// Why GPUs cannot be listed.
+    pub no_gpu: Option<Error>,
+}
+
+/// Lists the devices of this machine.
+///
+/// # Errors
+/// Those of [`Device::cpu`].
+pub fn list() -> Result<Listing> {
+    let mut description = format!("the processor: {}", Device::cpu()?.to_string().trim_start_matches("cpu "));
+    if let Some(limit) = memory::limit() {
+        description.push_str(&format!("; {:.1} GiB", limit as f64 / f64::from(1 << 30)));
+    }
+    let mut devices = vec![Listed { id: "cpu".into(), description, software: false }];
+    let gpus = Device::gpus();
+    devices.extend(gpus.iter().flatten().map(|gpu| Listed {
+        id: format!("vulkan:{}", gpu.index),
+        description: gpu.to_string(),
+        software: gpu.kind == GpuKind::Software && gpu.unusable.is_none(),
+    }));
+    Ok(Listing { devices, no_gpu: gpus.err() })
+}
+
+/// A line for each device: its name for `--device`, then what it is.
+impl fmt::Display for Listing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.devices.iter().try_for_each(|Listed { id, description, .. }| writeln!(f, "{id:<9} {description}"))?;
+        self.no_gpu.iter().try_for_each(|error| writeln!(f, "no GPU: {error}"))
+    }
 }
 
 impl DeviceChoice {
@@ -149,7 +263,7 @@ impl fmt::Display for DeviceChoice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vulkan::GpuLimits;
+    use zoetrope::GpuLimits;
 
     fn gpu(index: usize, name: &str, kind: GpuKind, unusable: bool) -> GpuInfo {
         GpuInfo {

@@ -2,7 +2,7 @@
 
 use zoetrope::models::wan_vae;
 
-use super::{Part, Piece};
+use super::piece::{Part, Piece};
 use crate::case::{Case, Conv3d, ElementwiseKind, NormKind};
 
 /// The decoder of an `AutoencoderKLWan`.
