@@ -15,7 +15,9 @@ use zoetrope::internals::tuning::{Class, Tuning};
 use zoetrope::ops::{self, Activation, Arithmetic, Conv3dParams, KeyValue, OutputType};
 use zoetrope::video::NullSink;
 use zoetrope::weights::{Mapping, Weight};
-use zoetrope::{Device, DeviceFault, DeviceOptions, Error, Pipeline, Precision, Prompt, Request, Steps, Tensor};
+use zoetrope::{
+    Cancel, Device, DeviceFault, DeviceOptions, Error, Pipeline, Precision, Progress, Prompt, Request, Steps, Tensor,
+};
 
 fn filled(device: &Device, len: usize, value: f32) -> Tensor {
     Tensor::from_slice(device, [len], &vec![value; len]).unwrap()
@@ -291,6 +293,55 @@ fn a_cancelled_device_says_so() {
         let x = filled(&device, 64, 1.0);
         device.cancel().cancel();
         assert!(matches!(ops::add(x.clone(), &x), Err(Error::Cancelled)));
+        // Only the handle is spent: another one goes on with the same device, its tensors and weights.
+        let again = device.with_cancel(Cancel::default());
+        let x = x.to_device(&again).unwrap();
+        assert!(all(&ops::add(x.clone(), &x).unwrap(), 2.0));
+        let w = Weight::from_f32("w", [4, 64], vec![1.0; 256]);
+        let product = ops::linear(&x, &w, None, Activation::None, OutputType::F32).unwrap();
+        assert!(
+            all(&product, 64.0)
+                && matches!(
+                    device.timed(|| ops::add(filled(&device, 1, 1.0), &filled(&device, 1, 1.0)).map(drop)),
+                    Err(Error::Cancelled)
+                )
+        );
+    }
+}
+
+#[test]
+fn a_cancelled_job_leaves_another_on_its_device_alone() {
+    let (pipeline, request) = small_video(1);
+    for index in 0..gpu::devices().len() {
+        let device = Device::vulkan(index, DeviceOptions::default()).unwrap();
+        let alone = pipeline.sample(&device, &request, &mut |_| {}).unwrap();
+        let [one, other] = [(); 2].map(|()| device.with_cancel(Cancel::default()));
+        let (kept, cancelled) = std::thread::scope(|scope| {
+            let kept = scope.spawn(|| pipeline.sample(&one, &request, &mut |_| {}));
+            let cancelled = scope.spawn(|| {
+                pipeline.sample(&other, &request, &mut |progress| {
+                    if let Progress::Step { done: 1, .. } = progress {
+                        other.cancel().cancel();
+                    }
+                })
+            });
+            (kept.join().unwrap(), cancelled.join().unwrap())
+        });
+        assert!(matches!(cancelled, Err(Error::Cancelled)));
+        assert!(kept.unwrap().values().unwrap() == alone.values().unwrap(), "{device}");
+    }
+}
+
+#[test]
+fn a_weight_outlives_its_device_and_is_copied_to_the_next() {
+    let w = Weight::from_f32("w", [4, 4], vec![1.0; 16]);
+    for index in 0..gpu::devices().len() {
+        for _ in 0..2 {
+            let device = Device::vulkan(index, DeviceOptions::default()).unwrap();
+            let x = filled(&device, 4, 1.0);
+            let product = ops::linear(&x, &w, None, Activation::None, OutputType::F32).unwrap();
+            assert!(all(&product, 4.0));
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::weights::hex;
+use crate::weights::hash::hex;
 
 /// An op and a kind of shape, which have sizes of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
