@@ -110,7 +110,7 @@ fn tensors_of_two_devices_are_an_error() {
 }
 
 #[test]
-fn weights_give_way_to_others_within_the_budget() {
+fn weights_are_evicted_for_others_within_the_budget() {
     for index in 0..gpu::devices().len() {
         let options = DeviceOptions { memory_budget: Some(1 << 20), ..DeviceOptions::default() };
         let device = Device::vulkan(index, options).unwrap();
@@ -125,7 +125,7 @@ fn weights_give_way_to_others_within_the_budget() {
         }
         assert!(matches!(forward(&weight(1100)), Err(Error::OutOfMemory { budget: Some(1_048_576), .. })));
         let half = Tensor::zeros(&device, [1 << 17]).unwrap();
-        assert!(matches!(forward(&second), Err(Error::OutOfMemory { .. })), "a tensor does not give way");
+        assert!(matches!(forward(&second), Err(Error::OutOfMemory { .. })), "a tensor is not evicted");
         drop(half);
         assert!(all(&forward(&second).unwrap(), 128.0));
         assert_eq!(device.pool_stats().live, 1024, "weights are not tensors");
@@ -368,7 +368,7 @@ impl Drop for Folder {
 
 /// Results are the same, but for what a compiler does to sums; what is kept for a device is what it is opened with.
 #[test]
-fn other_cuts_give_the_same_results_and_are_kept() {
+fn other_tile_sizes_give_the_same_results_and_are_kept() {
     let numbers = |len: usize| (0..len).map(|i| (i * 7919 % 251) as f32 / 125.5 - 1.0).collect::<Vec<_>>();
     let results = |device: &Device| {
         let tensor = |shape: &[usize]| Tensor::from_slice(device, shape, &numbers(shape.iter().product())).unwrap();
@@ -382,7 +382,7 @@ fn other_cuts_give_the_same_results_and_are_kept() {
         [linear, conv, attention].map(|tensor| tensor.to_vec().unwrap())
     };
     for index in 0..gpu::devices().len() {
-        let folder = Folder::new("cuts");
+        let folder = Folder::new("tiles");
         let opened = |tuning| {
             let pipeline_cache = Some(folder.0.clone());
             Device::vulkan(index, DeviceOptions { tuning, pipeline_cache, ..DeviceOptions::default() }).unwrap()

@@ -15,9 +15,9 @@ use super::common::compare::{self, Limit};
 use super::common::data::{self, Storage, Weight as StoredWeight};
 use super::common::reference::{self, Act};
 
-mod halves;
+mod f16;
 
-pub use halves::HALVES;
+pub use f16::F16;
 
 const EPS: f32 = 1e-6;
 /// Drivers may round to F16 either way: by up to 2^-10 of a number.
@@ -113,12 +113,12 @@ fn weight(stored: &StoredWeight, dims: &[usize]) -> Result<Weight> {
     Weight::from_bytes("w", storage, dims, stored.bytes().to_vec())
 }
 
-/// A limit where matrix units may have made a weight F16.
+/// A limit where a weight may have been rounded to F16 for cooperative matrices.
 fn rounding(device: &Device, storage: Storage, limit: Limit) -> Limit {
-    if storage == Storage::F32 && uses_units(device) { limit.with(ROUNDED) } else { limit }
+    if storage == Storage::F32 && uses_cooperative(device) { limit.with(ROUNDED) } else { limit }
 }
 
-fn uses_units(device: &Device) -> bool {
+fn uses_cooperative(device: &Device) -> bool {
     matches!(device, Device::Vulkan(vulkan) if vulkan.matrices().is_some())
 }
 
