@@ -63,6 +63,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("upsample_nearest", upsample_nearest),
     ("interleave_frames", interleave_frames),
     ("last_frames", last_frames),
+    ("concat", concat),
     ("patchify", patchify),
     ("unpatchify", unpatchify),
     ("channels_last", channels_last),
@@ -404,6 +405,20 @@ pub fn last_frames(device: &Device, tell: Tell) {
             ops::last_frames(earlier.as_ref(), &video(&x)?, count)
         };
         tell(judge(format!("{count} of {before} and {frames}"), op, &want, None, Limit::EXACT));
+    }
+}
+
+pub fn concat(device: &Device, tell: Tell) {
+    const WIDTH: usize = 3;
+    for lengths in [&[4][..], &[2, 3], &[1, 0, 70]] {
+        let values: Vec<Vec<f32>> =
+            lengths.iter().zip(1..).map(|(rows, seed)| data::normal(seed, rows * WIDTH)).collect();
+        let op = || {
+            let parts = values.iter().map(|part| tensor(device, &[part.len() / WIDTH, WIDTH], part));
+            let parts = parts.collect::<Result<Vec<_>>>()?;
+            ops::concat(&parts.iter().collect::<Vec<_>>())
+        };
+        tell(judge(format!("{lengths:?}"), op, &wide(&values.concat()), None, Limit::EXACT));
     }
 }
 
