@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::weights::hex;
+use crate::weights::hash::hex;
 
 /// An op and a kind of shape, which have sizes of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -246,19 +246,6 @@ impl Tuning {
         self.0.iter().find(|(other, _)| *other == class).map_or_else(|| class.usual(), |(_, tiles)| *tiles)
     }
 
-    /// A short hash of sizes that are not the usual ones; `None` if all are.
-    pub(crate) fn fingerprint(&self) -> Option<String> {
-        let mut lines: Vec<String> = self
-            .0
-            .iter()
-            .filter(|(class, tiles)| *tiles != class.usual())
-            .map(|(class, tiles)| format!("{class}: {tiles}\n"))
-            .collect();
-        lines.sort_unstable();
-        let hash = hmac_sha256::Hash::hash(lines.concat().as_bytes());
-        (!lines.is_empty()).then(|| hash[..6].iter().map(|byte| format!("{byte:02x}")).collect())
-    }
-
     /// What tells it from other sizes, in hexadecimal digits; empty for the usual ones.
     pub(super) fn identity(&self) -> String {
         if self.0.is_empty() {
@@ -318,16 +305,6 @@ mod tests {
         no(" by ", " by x");
         no("x", "x0");
         assert_eq!(Tuning::from_text(""), None);
-    }
-
-    #[test]
-    fn a_fingerprint_is_of_unusual_sizes_in_any_order() {
-        let (a, b) = (Class::linear(1, 1), Class::attention(64));
-        let other = |class: Class| class.tile_sizes()[1];
-        assert_eq!(Tuning::default().with(a, a.usual()).fingerprint(), None);
-        let both = Tuning::default().with(a, other(a)).with(b, other(b)).fingerprint();
-        assert!(both.is_some() && both == Tuning::default().with(b, other(b)).with(a, other(a)).fingerprint());
-        assert_ne!(both, Tuning::default().with(a, other(a)).fingerprint());
     }
 
     #[test]

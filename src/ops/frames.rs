@@ -9,7 +9,7 @@ use crate::tensor::Tensor;
 use crate::vulkan;
 use crate::vulkan::constants::LOCAL_SIZE;
 
-/// Turns two halves of the channels into two frames: the second half of an upsampling over time.
+/// Makes two frames of the two halves of the channels: the second half of an upsampling over time.
 ///
 /// `x` `[T, H, W, 2C]`, result `[2T, H, W, C]`: frame `2t + j` holds channels `jC..(j + 1)C` of frame `t`.
 ///

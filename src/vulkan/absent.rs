@@ -62,10 +62,6 @@ impl Vulkan {
         match self.0 {}
     }
 
-    pub(crate) fn identity(&self) -> String {
-        match self.0 {}
-    }
-
     pub(crate) fn with_run(&self, _: Arc<Run>) -> Self {
         match self.0 {}
     }

@@ -103,19 +103,6 @@ impl Vulkan {
         self.0.cooperative.map(|matrix| matrix.shape)
     }
 
-    /// All that decides the bits of a result besides the shaders: name, driver, precision, cooperative matrices, tile sizes
-    /// where they are not the usual ones.
-    pub(crate) fn identity(&self) -> String {
-        let mut identity = format!("{}, {} precision", self.info().identity(), self.precision());
-        if let Some([m, n, k]) = self.matrices() {
-            identity += &format!(", cooperative matrices {m}x{n}x{k}");
-        }
-        if let Some(hash) = self.tuning().fingerprint() {
-            identity += &format!(", tuning {hash}");
-        }
-        identity
-    }
-
     /// Tile sizes for a class that fit the memory of a workgroup; of attention with heads of so many vectors.
     pub(crate) fn tiles(&self, class: Class, vectors: usize) -> TileSizes {
         let fits = |tiles: &TileSizes| class.shared_bytes(*tiles, vectors) <= self.0.limits.shared;

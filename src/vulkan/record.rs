@@ -1,4 +1,4 @@
-//! What a GPU is told: shaders on parts of buffers, recorded into the stream.
+//! Recording: dispatches on parts of buffers go into the stream.
 
 use std::ops::Range;
 

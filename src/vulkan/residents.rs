@@ -9,9 +9,10 @@ use super::copies::WeightCopy;
 use super::dispatch::{BufferPart, DispatchParams};
 use super::layout::GpuLayout;
 use super::memory::{Block, Memory};
+use super::open::fault;
 use super::shaders::HALVES;
 use super::state::{NUMBER, Vulkan};
-use crate::error::Result;
+use crate::error::{DeviceFault, Result};
 use crate::weights::storage::Storage;
 use crate::weights::weight::Weight;
 
@@ -42,6 +43,14 @@ impl Vulkan {
         if let Some(copy) = copy.filter(|copy| copy.layout == layout) {
             copy.touch(used);
             return Ok(copy);
+        }
+        if !layout.is_decoded() {
+            let why = format!(
+                "{} is stored as {}, which shaders do not decode; take --device cpu",
+                weight.name(),
+                layout.storage
+            );
+            return Err(fault(DeviceFault::Unusable, why));
         }
         let bytes = Memory::round(layout.storage.bytes_of(weight.shape().numel()) as u64);
         let block = self.reserve(bytes)?;

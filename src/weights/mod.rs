@@ -10,7 +10,7 @@
 mod component;
 mod file;
 mod format;
-mod hash;
+pub(crate) mod hash;
 pub(crate) mod json;
 mod naming;
 pub(crate) mod slot;
