@@ -110,8 +110,7 @@ impl Device {
             Self::Cpu(_) => String::new(),
             Self::Vulkan(vulkan) => {
                 let matrices = vulkan.matrices().map(|[m, n, k]| format!(", cooperative matrices {m}x{n}x{k}"));
-                let tuning = Some(vulkan.tuning().identity()).filter(|tuning| !tuning.is_empty());
-                let tuning = tuning.map(|tuning| format!(", tile sizes {tuning}"));
+                let tuning = vulkan.tuning().fingerprint().map(|tuning| format!(", tile sizes {tuning}"));
                 matrices.unwrap_or_default() + &tuning.unwrap_or_default()
             }
         };

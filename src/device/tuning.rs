@@ -246,14 +246,6 @@ impl Tuning {
         self.0.iter().find(|(other, _)| *other == class).map_or_else(|| class.usual(), |(_, tiles)| *tiles)
     }
 
-    /// What tells it from other sizes, in hexadecimal digits; empty for the usual ones.
-    pub(super) fn identity(&self) -> String {
-        if self.0.is_empty() {
-            return String::new();
-        }
-        hex(&hmac_sha256::Hash::hash(self.to_text().as_bytes())[..4])
-    }
-
     /// As a file has it.
     pub(crate) fn to_text(&self) -> String {
         let lines = self.0.iter().map(|(class, tiles)| format!("{class}: {tiles}\n"));
