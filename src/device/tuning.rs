@@ -246,6 +246,14 @@ impl Tuning {
         self.0.iter().find(|(other, _)| *other == class).map_or_else(|| class.usual(), |(_, tiles)| *tiles)
     }
 
+    /// A short hash of the sizes that are not the usual ones; `None` if all are.
+    pub(super) fn fingerprint(&self) -> Option<String> {
+        let unusual = self.0.iter().filter(|(class, tiles)| *tiles != class.usual());
+        let mut lines: Vec<String> = unusual.map(|(class, tiles)| format!("{class}: {tiles}\n")).collect();
+        lines.sort_unstable();
+        (!lines.is_empty()).then(|| hex(&hmac_sha256::Hash::hash(lines.concat().as_bytes())[..6]))
+    }
+
     /// As a file has it.
     pub(crate) fn to_text(&self) -> String {
         let lines = self.0.iter().map(|(class, tiles)| format!("{class}: {tiles}\n"));

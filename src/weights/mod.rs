@@ -26,6 +26,7 @@ pub(crate) mod weight;
 pub use file::bytes::Bytes;
 pub use file::data::Mapping;
 pub(crate) use file::data::read_regular;
+#[cfg(feature = "tokenizer")]
 pub(crate) use format::sniff::mistaken_for_json;
 #[doc(hidden)]
 pub use hash::hex;
