@@ -15,7 +15,7 @@ use crate::tensor::shape::{MAX_RANK, Shape};
 
 /// The open files of one model and where each tensor is.
 pub(super) struct Component {
-    /// The file or the index: what messages about missing tensors name.
+    /// The file or the index, which messages about missing tensors name.
     main: PathBuf,
     files: Vec<(Arc<DataFile>, Arc<Path>)>,
     tensors: HashMap<String, Place>,
@@ -34,7 +34,7 @@ enum Place {
 pub(super) struct Located {
     /// The index, if there is one.
     pub(super) index: Option<PathBuf>,
-    /// The files in the order of their names, and below each the tensors that the index promises there.
+    /// The files in the order of their names, each with the tensors that the index lists for it.
     pub(super) files: Vec<(PathBuf, Vec<String>)>,
 }
 
@@ -50,7 +50,7 @@ impl Component {
     pub(super) fn open(located: Located, files: &Files) -> Result<Self> {
         let main = located.index.or_else(|| located.files.first().map(|(path, _)| path.clone())).unwrap_or_default();
         let mut opened = Self { main, files: Vec::new(), tensors: HashMap::new() };
-        for (path, promised) in located.files {
+        for (path, listed) in located.files {
             let file = files.open(&path)?;
             let number = opened.files.len();
             for (name, entry) in read::header(&file)?.tensors {
@@ -61,9 +61,11 @@ impl Component {
                 opened.tensors.insert(name, Place::File(number, entry));
             }
             let here = |name: &&String| matches!(opened.tensors.get(*name), Some(Place::File(at, _)) if *at == number);
-            if let Some(name) = promised.iter().find(|name| !here(name)) {
-                let why =
-                    format!("is promised to be in {} and is not; fetch the index and the shards again", path.display());
+            if let Some(name) = listed.iter().find(|name| !here(name)) {
+                let why = format!(
+                    "is not in {}, where the index lists it; fetch the index and the shards again",
+                    path.display()
+                );
                 return Err(Error::tensor(&opened.main, &shown(name), why));
             }
             opened.files.push((Arc::new(file), path.into()));

@@ -24,7 +24,7 @@ pub struct Weights {
     /// From names of the model's table to those under which they are stored, where the two differ.
     stored_names: Arc<HashMap<String, String>>,
     scope: String,
-    /// Where the bytes of matrices are added up in place of being read.
+    /// A dry run's sum of the bytes of matrices, which are not read then.
     counted: Option<Arc<CountedWeights>>,
 }
 
@@ -47,7 +47,7 @@ impl Weights {
         Component::open(Located::single(name), &files).map(Self::new)
     }
 
-    /// Tensors that are in memory already, under their own names; of two with one name the later stays.
+    /// Tensors that are in memory already, under their own names; of two with the same name the later one counts.
     pub fn from_weights(weights: impl IntoIterator<Item = Weight>) -> Self {
         Self::new(Component::from_weights(weights))
     }
@@ -78,7 +78,7 @@ impl Weights {
         below
     }
 
-    /// The weights as `device` needs them: without their bytes, which are not read then, if it only counts.
+    /// The weights for `device`: on one that only counts, matrices come without their bytes.
     pub(crate) fn on(&self, device: &Device) -> Self {
         Self { counted: device.counted_weights().cloned(), ..self.clone() }
     }
@@ -88,7 +88,7 @@ impl Weights {
         self.component.copies()
     }
 
-    /// The scope that is seen: the name of a layer.
+    /// This scope: the name of a layer.
     pub(crate) fn scope(&self) -> &str {
         &self.scope
     }

@@ -304,9 +304,15 @@ fn tensors_that_do_not_fit_the_model() {
             "Wan's own names",
             |f| {
                 fs::remove_file(f.path(TRANSFORMER)).unwrap();
-                write_tensors(&f.path(TRANSFORMER), [("head.modulation", [1, 2, 12].into())].into_iter());
+                // More blocks than the configuration has, besides.
+                let tensors = [("blocks.40.modulation", [1, 6, 12].into()), ("head.modulation", [1, 2, 12].into())];
+                write_tensors(&f.path(TRANSFORMER), tensors.into_iter());
             },
-            &["is missing", "the 1 tensor that is there is a WanTransformer3DModel in Wan's own names", "-Diffusers"],
+            &[
+                "is missing",
+                "the 2 tensors that are there are a WanTransformer3DModel in Wan's own names",
+                "-Diffusers",
+            ],
         ),
         (
             "names after a prefix",
@@ -370,7 +376,7 @@ fn damaged_indexes() {
                 let other = map.as_object().unwrap().values().find(|file| **file != map[Q]).unwrap().clone();
                 edit_json(&index, |index| index["weight_map"][Q] = other);
             },
-            &["index.json, tensor blocks.0.attn1.to_q.weight: is promised to be in", "and is not"],
+            &["index.json, tensor blocks.0.attn1.to_q.weight: is not in", "where the index lists it"],
         ),
         (
             "in no shard",
@@ -379,7 +385,7 @@ fn damaged_indexes() {
                 let map = read_json(&index)["weight_map"].clone();
                 remove_tensor(&f.path("transformer").join(map[Q].as_str().unwrap()), Q);
             },
-            &[Q, "is promised to be in"],
+            &[Q, "where the index lists it"],
         ),
         (
             "in both shards",
@@ -576,6 +582,13 @@ fn hub_names_and_caches_are_recognised() {
     assert!(root.contains(&format!("this is a model in a hub's cache: pass {snapshot}")), "{root}");
     let snapshots = text(&cache.path(model).join("snapshots"));
     assert!(snapshots.contains(&format!("{snapshot} has one: pass that")), "{snapshots}");
+    // Of two snapshots the one that the branch is at.
+    let newer = cache.path(model).join("snapshots").join("4567cdef");
+    fs::create_dir(&newer).unwrap();
+    fs::write(newer.join("model_index.json"), "{}").unwrap();
+    write(&cache, &format!("{model}/refs/main"), "4567cdef");
+    let root = text(&cache.path(model));
+    assert!(root.contains(&format!("pass {}", newer.display())), "{root}");
     let hub = text(&cache.path("hub"));
     assert!(hub.contains("this is a hub's cache of models--org--name: pass the snapshot of one"), "{hub}");
     let above = text(&cache.path(""));

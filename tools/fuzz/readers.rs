@@ -202,7 +202,7 @@ fn with(name: &str, data: &[u8]) -> Result<Pipeline> {
     Pipeline::from_checkpoint(Checkpoint::from_memory("folder", files.iter().cloned().chain(replaced))?)
 }
 
-/// What is worked out before a run, by what the files say.
+/// Defaults and limits that a run derives from the files.
 fn request(pipeline: &Pipeline) {
     let mut request = pipeline.request(Prompt::Tokens(vec![1]));
     for frames in [request.frames, 5] {

@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::models::check::{Check, LAYERS, WIDTH};
 use crate::weights::json;
 
-/// `config.json` of a UMT5 encoder; keys that are absent have transformers' defaults, keys without a part in the
-/// encoder's forward pass are passed over.
+/// `config.json` of a UMT5 encoder; absent keys have transformers' defaults, and keys that the encoder's forward
+/// pass does not use are ignored.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub struct Config {

@@ -12,7 +12,7 @@ use crate::weights::json;
 /// Rows of text that the transformer attends to, padding included; longer prompts are cut.
 pub const MAX_TEXT_TOKENS: usize = 512;
 
-/// `config.json` of a WanTransformer3DModel; keys that are absent have diffusers' defaults.
+/// `config.json` of a WanTransformer3DModel; absent keys have diffusers' defaults.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub struct Config {
@@ -24,11 +24,11 @@ pub struct Config {
     pub attention_head_dim: usize,
     /// Channels of the latent that comes in.
     pub in_channels: usize,
-    // null stands for in_channels, as 0 does.
+    // null and 0 mean in_channels.
     out_channels: Option<usize>,
     /// Width of the text encoder's output.
     pub text_dim: usize,
-    /// Width of the sinusoid that stands for the time.
+    /// Width of the sinusoidal embedding of the timestep.
     pub freq_dim: usize,
     /// Width of the hidden layer.
     pub ffn_dim: usize,

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::models::check::{Check, WIDTH};
 use crate::weights::json;
 
-/// `config.json` of an AutoencoderKLWan; keys that are absent have diffusers' defaults.
+/// `config.json` of an AutoencoderKLWan; absent keys have diffusers' defaults.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub struct Config {
@@ -23,11 +23,11 @@ pub struct Config {
     /// Residual blocks of an encoder level; the decoder's levels have one more.
     pub num_res_blocks: usize,
     attn_scales: Vec<f64>,
-    /// Whether each step down halves time as well; spelt as diffusers spells it. The decoder goes through it backwards.
+    /// Whether each step down halves time as well; the spelling is diffusers'. The decoder uses it in reverse order.
     pub temperal_downsample: Vec<bool>,
-    /// What is added to a latent's channels to normalise it: the channel means.
+    /// Mean of each latent channel: normalised = (latent - mean) / std.
     pub latents_mean: Vec<f32>,
-    /// What a latent's channels are divided by to normalise it.
+    /// Standard deviation of each latent channel.
     pub latents_std: Vec<f32>,
     is_residual: Option<Value>,
     /// Channels of the pictures that the encoder takes.
@@ -86,7 +86,7 @@ pub(super) struct Level {
 /// How a level ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Upsample {
-    /// The last level stays as it is.
+    /// No upsampling: the last level.
     None,
     /// Rows and columns double.
     Space,
@@ -203,8 +203,8 @@ impl Config {
         }
     }
 
-    /// A factor that the file states (or that diffusers puts in its place) against what the levels make; null states
-    /// nothing.
+    /// Checks a factor that the file states, or diffusers' default, against the one that follows from the levels; null
+    /// states none.
     fn check_factor(&self, check: &Check<'_>, key: &str, stated: Option<usize>, levels: usize) -> Result<()> {
         match stated {
             Some(stated) if stated != levels => {

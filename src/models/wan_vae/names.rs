@@ -3,7 +3,7 @@
 use super::config::{Config, Level, Upsample};
 use crate::weights::NameTable;
 
-/// The tensors that decoding with this (validated) configuration needs; the encoder's are passed over. Conv kernels
+/// The tensors that decoding with this (validated) configuration needs; the encoder's are ignored. Conv kernels
 /// are `[out, in, time, rows, columns]`, those over single frames `[out, in, rows, columns]`.
 pub fn name_table(config: &Config) -> NameTable {
     let mut table = NameTable::new("AutoencoderKLWan");

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// The parts that are examined; the vocabulary is passed over.
+/// The sections that are examined; the vocabulary is skipped.
 #[derive(Deserialize)]
 struct Parts {
     #[serde(default)]

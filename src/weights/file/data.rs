@@ -178,8 +178,8 @@ fn check_not_empty(path: &Path, stamp: Stamp) -> Result<()> {
     }
 }
 
-/// What to say of a path that leads over a link to something that is not there, as in a hub's cache when a download was
-/// stopped: which link, to what. `None` if no link is to blame.
+/// Why a path leads nowhere, if a link on it is broken: which link, and its target. A hub's cache has such links when a
+/// download was stopped.
 pub(crate) fn dangling(path: &Path) -> Option<String> {
     let links = |path: &Path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
     let missing = |path: &Path| matches!(fs::metadata(path), Err(e) if e.kind() == io::ErrorKind::NotFound);

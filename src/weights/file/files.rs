@@ -39,7 +39,10 @@ impl Files {
     /// Whether anything has this path, a link that leads nowhere included.
     pub(crate) fn is_there(&self, path: &Path) -> bool {
         match self {
-            Self::Disk(_) => !matches!(fs::symlink_metadata(path), Err(e) if e.kind() == io::ErrorKind::NotFound),
+            Self::Disk(_) => match fs::symlink_metadata(path) {
+                Ok(_) => true,
+                Err(e) => !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+            },
             Self::Memory(_) => self.is_file(path) || self.is_folder(path),
         }
     }
@@ -63,7 +66,7 @@ impl Files {
         Ok(names)
     }
 
-    /// What to say of a path that leads over a link to something that is not there; see [`dangling`].
+    /// Why a path leads nowhere, if a link on it is broken.
     pub(crate) fn dangling(&self, path: &Path) -> Option<String> {
         match self {
             Self::Disk(_) => dangling(path),

@@ -1,4 +1,4 @@
-//! What a file says of its tensors, whatever its format.
+//! The description of a file's tensors, the same for every format.
 
 use std::fmt;
 use std::ops::Range;
@@ -41,7 +41,7 @@ impl fmt::Display for Declared {
     }
 }
 
-/// What to say of a tensor that is needed and of a storage type that is not read.
+/// Why a tensor that is needed is refused if its storage type is not read.
 pub(crate) fn unread(name: &str) -> String {
     format!("is stored as {name}; {} are read, save the model in one of them", Storage::list())
 }

@@ -1,7 +1,7 @@
 //! The header of a safetensors file: names, dtypes, shapes and places of its tensors.
 //!
 //! The dtypes are those of the `safetensors` crate. Its reader is the oracle in tests and not used here: it buffers the
-//! header as a tree, keeps the last of two equal names in silence, and most of its errors do not name the tensor.
+//! header as a tree, silently keeps the last of two equal names, and most of its errors do not name the tensor.
 
 use std::fmt;
 use std::ops::Range;

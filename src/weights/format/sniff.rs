@@ -5,7 +5,7 @@ use crate::weights::text::shown;
 /// How many bytes from its start tell what a file is.
 pub(crate) const SNIFFED: usize = 512;
 
-/// What was looked for under a file's name.
+/// The kind of file that a name promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
     /// A file of tensors.
@@ -17,8 +17,8 @@ pub(crate) enum Expected {
 const UNPICKLE: &str = "pickle files can run code when they are read and are refused: load the model in Python and save \
                         it with save_pretrained(…, safe_serialization=True)";
 
-/// What to say of a file that begins with these bytes (up to [`SNIFFED`] of them), if that shows that it is another kind
-/// of file than its name says: what it is, and what to do.
+/// Recognises a file of another kind than its name says by its first bytes (up to [`SNIFFED`] of them): what it is, and
+/// the remedy. `None` if it may be what is expected.
 pub(crate) fn mistaken(start: &[u8], expected: Expected) -> Option<String> {
     let (what, remedy) = recognise(start, expected)?;
     let wanted = match expected {

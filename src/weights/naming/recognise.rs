@@ -53,7 +53,7 @@ const MARKS: [Mark; 13] = [
 /// Parts of names that only files of differences to a model (LoRA) have.
 const DIFFERENCES: [&str; 4] = [".lora_A", ".lora_B", ".lora_down", ".lora_up"];
 
-/// What to say of a file that lacks most tensors of the model `class`: what is there, and what to do.
+/// For a file that lacks most tensors of the model `class`: which tensors it has instead, and the remedy.
 pub(crate) fn instead_of<'a>(class: &str, names: impl ExactSizeIterator<Item = &'a str>) -> String {
     let names: BTreeSet<&str> = names.collect();
     let count = match names.len() {
@@ -84,7 +84,9 @@ pub(crate) fn instead_of<'a>(class: &str, names: impl ExactSizeIterator<Item = &
         Naming::Diffusers if !prefix.is_empty() => {
             "names must begin without it: save the model again with diffusers' save_pretrained()"
         }
-        Naming::Diffusers => "the model is not complete: fetch it again",
+        Naming::Diffusers => {
+            "config.json and weights do not belong together, or the model is not complete: fetch it again"
+        }
     };
     format!("{count} {}; {remedy}", described.join(", and "))
 }

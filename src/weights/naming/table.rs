@@ -77,20 +77,20 @@ impl NameTable {
         }
     }
 
-    /// Passes over names that start with `prefix` in silence: parts of the file that this use of the model has no need
-    /// for, as a VAE's encoder when decoding.
+    /// Ignores tensors whose names start with `prefix`, without a warning: parts of the file that are not needed, such as
+    /// a VAE's encoder for decoding.
     pub fn ignore(&mut self, prefix: &'static str) {
         self.ignored.push(prefix);
     }
 
-    /// Says that names of the form `prefix` + number go up to `count - 1`, as the configuration's `key` has it.
+    /// Declares a list of parts named `prefix` + number, with numbers up to `count - 1`; the configuration's `key` says so.
     pub fn list(&mut self, prefix: impl Into<String>, count: usize, key: &'static str) {
         self.lists.push(List { prefix: prefix.into(), count, key });
     }
 
-    /// Says that a part with tensors that have one of `marks` in their names is not supported, and which `keys` of the
-    /// configuration name it. The tensors decide: if they are there the checkpoint is refused, else keys that are set are
-    /// a warning.
+    /// Declares a part that is not supported: its tensors have one of `marks` in their names, and `keys` of the
+    /// configuration name it. The tensors decide: if there are any, the checkpoint is refused; if there are none, `keys`
+    /// are a warning.
     pub fn unsupported(&mut self, part: &'static str, marks: &'static [&'static str], keys: Vec<&'static str>) {
         self.unsupported.push(Unsupported { part, marks, keys });
     }
@@ -104,18 +104,24 @@ impl NameTable {
     /// of a part that is not supported or numbered past the configuration is an error, what is left over one warning.
     /// Returns the names under which tensors are stored, where those are not the table's.
     pub(in crate::weights) fn check(&self, component: &Component) -> Result<(HashMap<String, String>, Vec<Warning>)> {
+        let mut stored_names = HashMap::new();
+        let mut missing = Vec::new();
+        for (name, expected) in self.tensors.iter().filter(|(name, _)| !component.has(name)) {
+            match expected.alias.filter(|alias| component.has(alias)) {
+                Some(alias) => drop(stored_names.insert(name.clone(), alias.to_owned())),
+                None => missing.push((name, expected.shape)),
+            }
+        }
+        // With this much missing the file is of something else: nothing more can be said of the rest.
+        if 2 * missing.len() > self.tensors.len() {
+            let instead = recognise::instead_of(self.model, component.names());
+            return Err(self.missing(component, &missing, &format!("; {instead}")));
+        }
         let mut warnings = self.check_supported(component)?;
         warnings.extend(self.extra(component)?);
-        let mut aliases = HashMap::new();
-        let mut missing = Vec::new();
         for (name, expected) in &self.tensors {
-            let alias = expected.alias.filter(|alias| !component.has(name) && component.has(alias));
-            aliases.extend(alias.map(|alias| (name.clone(), alias.to_owned())));
-            let stored = alias.unwrap_or(name);
-            let Some((file, dims, storage)) = component.describe(stored) else {
-                missing.push((name, expected.shape));
-                continue;
-            };
+            let stored = stored_names.get(name).unwrap_or(name);
+            let Some((file, dims, storage)) = component.describe(stored) else { continue };
             let fits = if expected.exact { dims == expected.shape.dims() } else { same_but_ones(dims, expected.shape) };
             if !fits {
                 let why = format!(
@@ -128,19 +134,18 @@ impl NameTable {
                 return Err(Error::tensor(file, stored, unread(&other)));
             }
         }
-        if let Some((name, shape)) = missing.first() {
-            let others = match missing.len() - 1 {
-                0 => String::new(),
-                n => format!(", and so are {n} others"),
-            };
-            let mut why = format!("is missing ({} expects {shape}){others}", self.model);
-            // Where this much is missing the file is of something else.
-            if 2 * missing.len() > self.tensors.len() {
-                why = format!("{why}; {}", recognise::instead_of(self.model, component.names()));
-            }
-            return Err(Error::tensor(component.main(), name, why));
-        }
-        Ok((aliases, warnings))
+        if missing.is_empty() { Ok((stored_names, warnings)) } else { Err(self.missing(component, &missing, "")) }
+    }
+
+    /// The error about tensors that are missing, of which there are some.
+    fn missing(&self, component: &Component, missing: &[(&String, Shape)], more: &str) -> Error {
+        let (name, shape) = missing[0];
+        let others = match missing.len() - 1 {
+            0 => String::new(),
+            n => format!(", and so are {n} others"),
+        };
+        let why = format!("is missing ({} expects {shape}){others}{more}", self.model);
+        Error::tensor(component.main(), name, why)
     }
 
     /// Refuses tensors of parts that are not supported; the warnings about keys that name such a part in vain.
@@ -197,7 +202,7 @@ impl NameTable {
     }
 }
 
-/// Whether two shapes are the same when axes of length one are left out.
+/// Whether two shapes are equal apart from axes of length one.
 pub(crate) fn same_but_ones(dims: &[usize], shape: Shape) -> bool {
     let long = |dim: &&usize| **dim != 1;
     dims.iter().filter(long).eq(shape.dims().iter().filter(long))

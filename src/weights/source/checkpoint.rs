@@ -23,7 +23,7 @@ use crate::weights::warning::Warning;
 
 /// A checkpoint: `model_index.json` and a folder for each component, on disk or in memory. Cheap to clone.
 ///
-/// Opening reads `model_index.json` alone; a component's files are opened when it is asked for.
+/// Opening reads `model_index.json` only. A component's files are opened by [`component`](Self::component).
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     folder: PathBuf,
@@ -44,8 +44,8 @@ impl Checkpoint {
     }
 
     /// A checkpoint whose files are in memory, under the paths that they have in a folder: `model_index.json`,
-    /// `transformer/config.json` and so on. `name` stands for the folder in messages; of two files with one path the later
-    /// stays. Nothing is copied but small vectors.
+    /// `transformer/config.json` and so on. Messages name `name` as the folder. Of two files with the same path
+    /// the later one counts. Nothing is copied but small vectors.
     ///
     /// ```
     /// use zoetrope::weights::Checkpoint;
@@ -163,11 +163,12 @@ impl Checkpoint {
         Err(Error::Tokenizer { file, why })
     }
 
-    /// A hash of what the checkpoint's models are, quickly: the small files, and of each safetensors file size, header and
-    /// 4 KiB from the middle of every tensor (all of a smaller one); a few megabytes of Wan's fifteen gigabytes.
+    /// A hash that identifies the checkpoint's models and reads little: the small files, and of each safetensors file its
+    /// size, its header and 4 KiB from the middle of every tensor (all of a smaller one). Of Wan's fifteen gigabytes those
+    /// are a few megabytes.
     ///
-    /// It tells checkpoints apart, those that were trained further too; not a bit that has flipped. `zoetrope.json` does not
-    /// count: a request spells out what is taken from it. SHA-256 in hex.
+    /// Two checkpoints have different hashes, also if one is the other trained further. A single flipped bit may be missed. `zoetrope.json` is
+    /// left out: its defaults are part of each request. SHA-256 in hex.
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Checkpoint`] when a file cannot be read or its header is damaged.
@@ -175,11 +176,10 @@ impl Checkpoint {
         fingerprint(&self.files, &self.hashed_files()?, false)
     }
 
-    /// A hash of one component with weights (`text_encoder`, `transformer`, `vae`), quickly: for caches of what it
-    /// computes.
+    /// A hash of one component with weights (`text_encoder`, `transformer`, `vae`), for caches of its results.
     ///
-    /// It covers what [`fingerprint`](Self::fingerprint) covers and the time of the last change of each safetensors file. So
-    /// it changes whenever weights are written to; also when a file is copied without its time. Of a checkpoint in memory
+    /// It covers what [`fingerprint`](Self::fingerprint) covers and when each safetensors file was last changed. So it
+    /// changes whenever weights are written, and when a file is copied without its time. Of a checkpoint in memory
     /// it covers every byte. SHA-256 in hex.
     ///
     /// # Errors

@@ -54,7 +54,7 @@ fn is_variant(name: &str) -> bool {
     })
 }
 
-/// What to say of a folder without safetensors.
+/// Why a folder without safetensors files is refused.
 fn nothing_found(found: &[String]) -> String {
     let ending = |name: &str| name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
     let has = |endings: &[&str]| found.iter().find(|name| ending(name).is_some_and(|e| endings.contains(&e.as_str())));
@@ -110,8 +110,8 @@ fn sharded(folder: &Path, index: PathBuf, files: &Files) -> Result<Located> {
     Ok(Located { index: Some(index), files: shards })
 }
 
-/// Checks that an index's entry stays in its folder, by its letters alone: on every system the same names pass. What
-/// it names may be a link, as in a hub's cache.
+/// Checks that a file that an index names is in the index's folder. Only the name is looked at, by the same rules on
+/// every system; the file may be a link, as in a hub's cache.
 fn check_shard_name(name: &str) -> std::result::Result<(), &'static str> {
     if name.contains(['\\', ':']) || name.chars().any(char::is_control) {
         return Err("has a backslash, a colon or a control character in its name");

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Component, Path};
 
 use crate::error::{Error, Result};
-use crate::weights::file::data::unopened;
+use crate::weights::file::data::{dangling, unopened};
 use crate::weights::file::files::Files;
 use crate::weights::format::sniff::{self, Expected, SNIFFED};
 use crate::weights::text::{shown, some};
@@ -21,7 +21,7 @@ const CACHED: &str = "models--";
 pub(super) fn check_folder(path: &Path) -> Result<()> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
-        Err(e) if e.kind() == io::ErrorKind::NotFound && is_hub_name(path) => {
+        Err(e) if e.kind() == io::ErrorKind::NotFound && is_hub_name(path) && dangling(path).is_none() => {
             let name = path.display();
             let why = format!(
                 "there is no such folder; if it is the name of a model on a hub, download that first (`hf download {name} \
@@ -86,7 +86,11 @@ fn checkpoint_within(folder: &Path, found: &[String], files: &Files) -> Option<S
     let is_checkpoint = |path: &Path| files.is_there(&path.join(INDEX));
     if found.iter().any(|name| name == "snapshots") {
         let snapshots = folder.join("snapshots");
-        let names = list(&snapshots);
+        let mut names = list(&snapshots);
+        // Of several the one that the model's branch is at now.
+        let current = files.read(&folder.join("refs").join("main"), 100).unwrap_or_default();
+        let current = String::from_utf8_lossy(&current).trim().to_owned();
+        names.sort_by_key(|name| *name != current);
         return Some(match names.iter().find(|name| is_checkpoint(&snapshots.join(name))) {
             Some(name) => format!("this is a model in a hub's cache: pass {}", snapshots.join(name).display()),
             None if names.is_empty() => {

@@ -109,7 +109,7 @@ impl Bench<'_> {
     /// # Errors
     /// Those of ops, but for memory that does not suffice.
     pub fn first(&self, case: Case, storage: Storage) -> Result<Pending> {
-        let before = unit_runs(self.device);
+        let before = cooperative_runs(self.device);
         let activations = self.activations(&case);
         let bytes = bytes(&case, storage, activations);
         let found = match self.measure(&case, storage, bytes) {
@@ -119,7 +119,7 @@ impl Bench<'_> {
             }
             found => found?,
         };
-        let by_units = unit_runs(self.device) > before;
+        let by_units = cooperative_runs(self.device) > before;
         let path = path(self.device, &case, by_units);
         Ok(Pending { case, storage, activations, by_units, path, found })
     }
@@ -307,14 +307,14 @@ fn bytes(case: &Case, storage: Storage, activations: Storage) -> u64 {
 }
 
 /// How often cooperative matrices were at work.
-fn unit_runs(device: &Device) -> u64 {
-    if let Device::Vulkan(vulkan) = device { vulkan.unit_runs() } else { 0 }
+fn cooperative_runs(device: &Device) -> u64 {
+    if let Device::Vulkan(vulkan) = device { vulkan.cooperative_runs() } else { 0 }
 }
 
 /// Which way the engine goes on a device.
 fn path(device: &Device, case: &Case, by_units: bool) -> String {
     if let Device::Vulkan(vulkan) = device {
-        let cut = tune::class_of(case, by_units).map(|class| format!(", {}", vulkan.tuning().cut(class)));
+        let cut = tune::class_of(case, by_units).map(|class| format!(", {}", vulkan.tuning().tiles(class)));
         let way = match (vulkan.matrices(), device.precision()) {
             (Some([m, n, k]), _) if by_units => format!("cooperative matrices of {m}x{n}x{k}"),
             (_, Precision::Half) => "f16 in f32".to_owned(),

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use zoetrope::internals::tuning::{Class, TileSizes, Tuning};
 use zoetrope::plan::Probe;
-use zoetrope::tuning::{Class, Cut, Tuning};
 use zoetrope::{Device, DeviceOptions, Precision};
 
 use crate::clock::Moment;
@@ -31,7 +31,7 @@ pub struct Found {
     /// Which.
     pub class: Class,
     /// What it does best with.
-    pub cut: Cut,
+    pub cut: TileSizes,
     /// Time with the usual sizes over time with these.
     pub gain: f64,
     /// How many sizes were tried, of how many.
@@ -51,13 +51,13 @@ pub fn tune(device: &Device, seconds: f64, progress: &mut dyn FnMut(&str)) -> Re
     let index = vulkan.info().index;
     let (probe, mut found, mut tuning) = (Probe::measure(device)?, Vec::new(), Tuning::default());
     let units = vulkan.matrices().is_some();
-    for class in Class::all().filter(|class| units || !class.is_for_units()) {
+    for class in Class::all().filter(|class| units || !class.is_cooperative()) {
         let cases = cases(class, &probe);
         if cases.is_empty() {
             continue;
         }
-        let (start, cuts) = (Moment::now(), class.cuts());
-        let mut times: Vec<(Cut, f64)> = Vec::new();
+        let (start, cuts) = (Moment::now(), class.tile_sizes());
+        let mut times: Vec<(TileSizes, f64)> = Vec::new();
         for (i, &cut) in cuts.iter().enumerate() {
             if i > 0 && start.elapsed().0 > seconds {
                 break;
@@ -91,7 +91,7 @@ fn cases(class: Class, probe: &Probe) -> Vec<Case> {
     let mut cases: Vec<Case> = Suite::Quick
         .cases()
         .iter()
-        .filter(|case| class_of(case, class.is_for_units()) == Some(class))
+        .filter(|case| class_of(case, class.is_cooperative()) == Some(class))
         .copied()
         .collect();
     cases.sort_by_key(|case| std::cmp::Reverse(case.flop()));
@@ -103,8 +103,8 @@ fn cases(class: Class, probe: &Probe) -> Vec<Case> {
 /// The class of a case whose shader is cut: that for cooperative matrices or the other one.
 pub fn class_of(case: &Case, by_units: bool) -> Option<Class> {
     match *case {
-        Case::Linear(Linear { rows, .. }) if by_units => Some(Class::linear_units(rows)),
-        Case::Conv3d(Conv3d { outputs, .. }) if by_units => Some(Class::conv3d_units(outputs)),
+        Case::Linear(Linear { rows, .. }) if by_units => Some(Class::linear_cooperative(rows)),
+        Case::Conv3d(Conv3d { outputs, .. }) if by_units => Some(Class::conv3d_cooperative(outputs)),
         Case::Attention(_) if by_units => None,
         Case::Linear(Linear { rows, n, .. }) => Some(Class::linear(rows, n)),
         Case::Conv3d(Conv3d { frames, height, width, outputs, .. }) => {
@@ -116,9 +116,9 @@ pub fn class_of(case: &Case, by_units: bool) -> Option<Class> {
 }
 
 /// The geometric mean of the seconds that cases take with some sizes.
-fn time(index: usize, class: Class, cut: Cut, cases: &[Case]) -> Result<f64> {
+fn time(index: usize, class: Class, cut: TileSizes, cases: &[Case]) -> Result<f64> {
     let options = DeviceOptions {
-        precision: if class.is_for_units() { Precision::Half } else { Precision::Full },
+        precision: if class.is_cooperative() { Precision::Half } else { Precision::Full },
         tuning: Some(Tuning::default().with(class, cut)),
         pipeline_cache: devices::pipelines(),
         ..DeviceOptions::default()
@@ -159,7 +159,7 @@ mod tests {
         let probe = Probe { linear: 1e12, attention: 1e12, conv3d: 1e12, moved: 1e11 };
         for class in Class::all() {
             let cases = cases(class, &probe);
-            assert!(cases.iter().all(|case| class_of(case, class.is_for_units()) == Some(class)));
+            assert!(cases.iter().all(|case| class_of(case, class.is_cooperative()) == Some(class)));
             // The quick suite has none of these: they keep the usual sizes.
             let rare = ["linear few narrow", "linear many narrow", "conv3d few wide"];
             assert_eq!(cases.is_empty(), rare.contains(&class.to_string().as_str()), "{class}");
