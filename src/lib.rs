@@ -87,14 +87,14 @@ pub mod video;
 mod vulkan;
 pub mod weights;
 
-pub use device::{Cancel, Cpu, Device, DeviceOptions, PoolStats, Precision, tuning};
+pub use device::{Cancel, Cpu, Device, DeviceOptions, PoolStats, Precision};
 
 /// What the project's own tools need and nobody else: it may change with any version.
 #[doc(hidden)]
 pub mod internals {
     pub use crate::device::identity::build;
     pub use crate::device::tuning;
-    pub use crate::pipeline::plan::multiply_add;
+    pub use crate::ops::multiply_add;
 }
 
 pub use error::{DeviceFault, Error, Result};

@@ -10,12 +10,14 @@ use std::path::PathBuf;
 
 use checkpoints::{Copy, fixture, poison};
 use traffic::Traffic;
+use zoetrope::internals::multiply_add;
+use zoetrope::internals::tuning::{Class, Tuning};
 use zoetrope::ops::{self, Activation, Arithmetic, Conv3dParams, KeyValue, OutputType};
-use zoetrope::plan::multiply_add;
-use zoetrope::tuning::{Class, Tuning};
 use zoetrope::video::NullSink;
 use zoetrope::weights::{Mapping, Weight};
-use zoetrope::{Device, DeviceFault, DeviceOptions, Error, Pipeline, Precision, Prompt, Request, Steps, Tensor};
+use zoetrope::{
+    Cancel, Device, DeviceFault, DeviceOptions, Error, Pipeline, Precision, Progress, Prompt, Request, Steps, Tensor,
+};
 
 fn filled(device: &Device, len: usize, value: f32) -> Tensor {
     Tensor::from_slice(device, [len], &vec![value; len]).unwrap()
@@ -108,7 +110,7 @@ fn tensors_of_two_devices_are_an_error() {
 }
 
 #[test]
-fn weights_give_way_to_others_within_the_budget() {
+fn weights_are_evicted_for_others_within_the_budget() {
     for index in 0..gpu::devices().len() {
         let options = DeviceOptions { memory_budget: Some(1 << 20), ..DeviceOptions::default() };
         let device = Device::vulkan(index, options).unwrap();
@@ -123,7 +125,7 @@ fn weights_give_way_to_others_within_the_budget() {
         }
         assert!(matches!(forward(&weight(1100)), Err(Error::OutOfMemory { budget: Some(1_048_576), .. })));
         let half = Tensor::zeros(&device, [1 << 17]).unwrap();
-        assert!(matches!(forward(&second), Err(Error::OutOfMemory { .. })), "a tensor does not give way");
+        assert!(matches!(forward(&second), Err(Error::OutOfMemory { .. })), "a tensor is not evicted");
         drop(half);
         assert!(all(&forward(&second).unwrap(), 128.0));
         assert_eq!(device.pool_stats().live, 1024, "weights are not tensors");
@@ -291,6 +293,55 @@ fn a_cancelled_device_says_so() {
         let x = filled(&device, 64, 1.0);
         device.cancel().cancel();
         assert!(matches!(ops::add(x.clone(), &x), Err(Error::Cancelled)));
+        // Only the handle is spent: another one goes on with the same device, its tensors and weights.
+        let again = device.with_cancel(Cancel::default());
+        let x = x.to_device(&again).unwrap();
+        assert!(all(&ops::add(x.clone(), &x).unwrap(), 2.0));
+        let w = Weight::from_f32("w", [4, 64], vec![1.0; 256]);
+        let product = ops::linear(&x, &w, None, Activation::None, OutputType::F32).unwrap();
+        assert!(
+            all(&product, 64.0)
+                && matches!(
+                    device.timed(|| ops::add(filled(&device, 1, 1.0), &filled(&device, 1, 1.0)).map(drop)),
+                    Err(Error::Cancelled)
+                )
+        );
+    }
+}
+
+#[test]
+fn a_cancelled_job_leaves_another_on_its_device_alone() {
+    let (pipeline, request) = small_video(1);
+    for index in 0..gpu::devices().len() {
+        let device = Device::vulkan(index, DeviceOptions::default()).unwrap();
+        let alone = pipeline.sample(&device, &request, &mut |_| {}).unwrap();
+        let [one, other] = [(); 2].map(|()| device.with_cancel(Cancel::default()));
+        let (kept, cancelled) = std::thread::scope(|scope| {
+            let kept = scope.spawn(|| pipeline.sample(&one, &request, &mut |_| {}));
+            let cancelled = scope.spawn(|| {
+                pipeline.sample(&other, &request, &mut |progress| {
+                    if let Progress::Step { done: 1, .. } = progress {
+                        other.cancel().cancel();
+                    }
+                })
+            });
+            (kept.join().unwrap(), cancelled.join().unwrap())
+        });
+        assert!(matches!(cancelled, Err(Error::Cancelled)));
+        assert!(kept.unwrap().values().unwrap() == alone.values().unwrap(), "{device}");
+    }
+}
+
+#[test]
+fn a_weight_outlives_its_device_and_is_copied_to_the_next() {
+    let w = Weight::from_f32("w", [4, 4], vec![1.0; 16]);
+    for index in 0..gpu::devices().len() {
+        for _ in 0..2 {
+            let device = Device::vulkan(index, DeviceOptions::default()).unwrap();
+            let x = filled(&device, 4, 1.0);
+            let product = ops::linear(&x, &w, None, Activation::None, OutputType::F32).unwrap();
+            assert!(all(&product, 4.0));
+        }
     }
 }
 
@@ -317,7 +368,7 @@ impl Drop for Folder {
 
 /// Results are the same, but for what a compiler does to sums; what is kept for a device is what it is opened with.
 #[test]
-fn other_cuts_give_the_same_results_and_are_kept() {
+fn other_tile_sizes_give_the_same_results_and_are_kept() {
     let numbers = |len: usize| (0..len).map(|i| (i * 7919 % 251) as f32 / 125.5 - 1.0).collect::<Vec<_>>();
     let results = |device: &Device| {
         let tensor = |shape: &[usize]| Tensor::from_slice(device, shape, &numbers(shape.iter().product())).unwrap();
@@ -331,7 +382,7 @@ fn other_cuts_give_the_same_results_and_are_kept() {
         [linear, conv, attention].map(|tensor| tensor.to_vec().unwrap())
     };
     for index in 0..gpu::devices().len() {
-        let folder = Folder::new("cuts");
+        let folder = Folder::new("tiles");
         let opened = |tuning| {
             let pipeline_cache = Some(folder.0.clone());
             Device::vulkan(index, DeviceOptions { tuning, pipeline_cache, ..DeviceOptions::default() }).unwrap()
@@ -339,7 +390,7 @@ fn other_cuts_give_the_same_results_and_are_kept() {
         let usual = results(&opened(None));
         let classes = [Class::linear(37, 75), Class::conv3d(126, 50), Class::attention(48)];
         for last in [1, 3, 5] {
-            let pick = |class: Class| class.cuts()[class.cuts().len() - last];
+            let pick = |class: Class| class.tile_sizes()[class.tile_sizes().len() - last];
             let tuning = classes.iter().fold(Tuning::default(), |tuning, class| tuning.with(*class, pick(*class)));
             let device = opened(Some(tuning.clone()));
             for (found, usual) in results(&device).iter().zip(&usual) {
@@ -408,18 +459,18 @@ fn a_gpu_tells_by_its_own_clock_how_long_it_worked() {
 
 #[test]
 fn registers_are_multiplied_as_often_as_is_said() {
-    let all = [Arithmetic::Full, Arithmetic::Halves, Arithmetic::Matrices];
+    let all = [Arithmetic::F32, Arithmetic::F16, Arithmetic::CooperativeMatrix];
     for (device, of) in gpu::at_half().iter().flat_map(|device| all.map(|of| (device, of))) {
         let Device::Vulkan(vulkan) = device else { unreachable!() };
         let before = device.work().linear;
         let Some(once) = multiply_add(device, of, 1).unwrap() else {
-            let lacks = if of == Arithmetic::Halves { !vulkan.info().f16 } else { vulkan.matrices().is_none() };
-            assert!(of != Arithmetic::Full && lacks, "{of:?} on {device}");
+            let lacks = if of == Arithmetic::F16 { !vulkan.info().f16 } else { vulkan.matrices().is_none() };
+            assert!(of != Arithmetic::F32 && lacks, "{of:?} on {device}");
             continue;
         };
         assert_eq!(multiply_add(device, of, 3).unwrap(), Some(3 * once));
         device.wait().unwrap();
         assert_eq!(device.work().linear - before, 4 * once);
     }
-    assert_eq!(multiply_add(&Device::cpu().unwrap(), Arithmetic::Halves, 1).unwrap(), None);
+    assert_eq!(multiply_add(&Device::cpu().unwrap(), Arithmetic::F16, 1).unwrap(), None);
 }

@@ -1,6 +1,6 @@
 //! What decides the bits of a result.
 
-use crate::weights::hex;
+use crate::weights::hash::hex;
 
 /// Which kernels and shaders this build has: 16 hexadecimal digits. Two builds of one identity give the same bits on the
 /// same device.

@@ -3,10 +3,9 @@
 mod cpu;
 mod dry_run;
 pub(crate) mod identity;
-mod open;
-mod options;
+pub(crate) mod options;
 pub(crate) mod pool;
-mod run;
+pub(crate) mod run;
 pub mod tuning;
 pub(crate) mod work;
 
@@ -104,19 +103,18 @@ impl Device {
         }
     }
 
-    /// All that decides the bits of a result here: the device as it is displayed, on a GPU the tile sizes and the shape of
-    /// cooperative matrices too, and this [build](identity::build)'s kernels and shaders. For caches and recipes.
+    /// All of the device that decides the bits of a result: what is displayed of it, and on a GPU the shape of cooperative
+    /// matrices and the tile sizes, where they are not the usual ones. For caches and recipes.
     pub fn identity(&self) -> String {
         let more = match self {
             Self::Cpu(_) => String::new(),
             Self::Vulkan(vulkan) => {
-                let matrices = vulkan.matrices().map(|[m, n, k]| format!(", matrices {m}x{n}x{k}"));
-                let tuning = Some(vulkan.tuning().identity()).filter(|tuning| !tuning.is_empty());
-                let tuning = tuning.map(|tuning| format!(", tuning {tuning}"));
+                let matrices = vulkan.matrices().map(|[m, n, k]| format!(", cooperative matrices {m}x{n}x{k}"));
+                let tuning = vulkan.tuning().fingerprint().map(|tuning| format!(", tile sizes {tuning}"));
                 matrices.unwrap_or_default() + &tuning.unwrap_or_default()
             }
         };
-        format!("{self}{more}, build {}", identity::build())
+        format!("{self}{more}")
     }
 
     /// The flag that stops the work of this handle.

@@ -49,8 +49,8 @@ pub(crate) enum Block {
     Real(Vec<Line>),
     /// Memory of its own pages.
     Mapped(MmapMut),
-    /// So many lines on paper: a pool that only counts hands these out.
-    Paper(usize),
+    /// So many lines without memory: a pool that only counts hands these out.
+    Counted(usize),
 }
 
 /// What a pool can hold.
@@ -64,7 +64,7 @@ impl Held for Block {
         match self {
             Self::Real(lines) => lines.len() as u64 * LINE_BYTES,
             Self::Mapped(bytes) => bytes.len() as u64,
-            Self::Paper(lines) => *lines as u64 * LINE_BYTES,
+            Self::Counted(lines) => *lines as u64 * LINE_BYTES,
         }
     }
 }
@@ -75,7 +75,7 @@ impl Block {
         match self {
             Self::Real(lines) => Some(bytemuck::cast_slice(lines)),
             Self::Mapped(bytes) => Some(bytemuck::cast_slice(bytes)),
-            Self::Paper(_) => None,
+            Self::Counted(_) => None,
         }
     }
 
@@ -84,7 +84,7 @@ impl Block {
         match self {
             Self::Real(lines) => Some(bytemuck::cast_slice_mut(lines)),
             Self::Mapped(bytes) => Some(bytemuck::cast_slice_mut(bytes)),
-            Self::Paper(_) => None,
+            Self::Counted(_) => None,
         }
     }
 }
@@ -119,7 +119,7 @@ struct State<B> {
 }
 
 impl Pool {
-    /// A pool whose blocks are on paper.
+    /// A pool whose blocks have no memory.
     pub fn counting() -> Self {
         Self { counts_only: true, ..Self::new(None) }
     }
@@ -130,7 +130,7 @@ impl Pool {
         let bytes = (lines as u64).saturating_mul(LINE_BYTES);
         self.take_or(bytes, || {
             if self.counts_only {
-                return Ok(Block::Paper(lines));
+                return Ok(Block::Counted(lines));
             }
             let block = if bytes < MIN_MAPPED_BYTES {
                 bytemuck::allocation::try_zeroed_vec(lines).map(Block::Real).ok()
@@ -248,7 +248,7 @@ impl<B: Held> Pool<B> {
         state.stats.kept = 0;
     }
 
-    /// Whether its blocks are on paper.
+    /// Whether its blocks have no memory.
     pub fn counts_only(&self) -> bool {
         self.counts_only
     }

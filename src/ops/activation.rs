@@ -1,11 +1,13 @@
 use zoetrope_kernels::{self as kernels, Activation};
 
-use super::{LOCAL, finished, groups_of};
+use super::checks::finished;
+use super::dispatch::{Dispatch, LOCAL, groups_of};
 use crate::device::Device;
 use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::Tensor;
-use crate::vulkan::{self, Dispatch};
+use crate::vulkan;
+use crate::vulkan::constants::{LOCAL_SIZE, activation as constants};
 
 /// Applies an activation to every element.
 ///
@@ -24,15 +26,17 @@ pub fn activate(mut x: Tensor, activation: Activation) -> Result<Tensor> {
             for rows in vulkan.parts(x.shape().rows(), x.shape().last()) {
                 let count = rows.len() * x.shape().last();
                 let run = Dispatch::new(&vulkan::ACTIVATION, &mut x).in_place().rows(&rows).sizes(&[count]);
-                let run = run.constant(0, LOCAL as u32).constant(1, activation_constant(activation));
-                vulkan.run(Work::moved(2 * count), run.groups(groups_of(count)))?;
+                let run = run
+                    .size_constant(LOCAL_SIZE, LOCAL)
+                    .constant(constants::ACTIVATION, activation_constant(activation));
+                run.groups(groups_of(count)).run(vulkan, Work::moved(2 * count))?;
             }
         }
     }
     finished(x)
 }
 
-/// What the shaders call an activation.
+/// The number by which shaders know an activation.
 pub(super) fn activation_constant(activation: Activation) -> u32 {
     match activation {
         Activation::None => 0,

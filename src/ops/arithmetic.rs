@@ -1,11 +1,13 @@
 use zoetrope_kernels as kernels;
 
-use super::{LOCAL, check, check_place, check_row_vector, finished, groups_of};
+use super::checks::{check, check_place, check_row_vector, finished};
+use super::dispatch::{Dispatch, LOCAL, groups_of};
 use crate::device::Device;
 use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::Tensor;
-use crate::vulkan::{self, Dispatch, Vulkan};
+use crate::vulkan::constants::{LOCAL_SIZE, arithmetic as constants};
+use crate::vulkan::{self, Vulkan};
 
 /// `x + y`, element by element; shapes equal.
 ///
@@ -76,13 +78,13 @@ pub fn clamp(mut x: Tensor, low: f32, high: f32) -> Result<Tensor> {
     finished(x)
 }
 
-/// What the shader calls the ops of this file.
+/// The numbers by which the shader knows the ops of this file.
 const ADD: u32 = 0;
 const MUL: u32 = 1;
 const AFFINE: u32 = 2;
 const CLAMP: u32 = 3;
 
-/// Has the shader run; `a` comes with whether it is of x's shape and not a row.
+/// Dispatches the shader; `a` comes with whether it is of x's shape and not a row.
 fn run(
     vulkan: &Vulkan,
     op: u32,
@@ -102,8 +104,8 @@ fn run(
             a => run.maybe(a.map(|(a, _)| a)),
         };
         let run = run.maybe(b).sizes(&[count, width]).scalars(&bounds);
-        let run = run.constant(0, LOCAL as u32).constant(1, op).groups(groups_of(count));
-        vulkan.run(Work::moved(if whole { 3 } else { 2 } * count), run)?;
+        let run = run.size_constant(LOCAL_SIZE, LOCAL).constant(constants::OP, op).groups(groups_of(count));
+        run.run(vulkan, Work::moved(if whole { 3 } else { 2 } * count))?;
     }
     Ok(())
 }

@@ -2,13 +2,15 @@ use std::ops::Range;
 
 use zoetrope_kernels as kernels;
 
-use super::{LOCAL, check, check_place, finished, groups_of, with_units};
+use super::checks::{check, check_place, finished};
+use super::dispatch::{Bound, Dispatch, LOCAL, groups_of};
 use crate::device::Device;
-use crate::device::tuning::{Class, Cut, KEYS, SUBGROUPS, UNIT_SIDE};
+use crate::device::tuning::{COOPERATIVE_SIDE, Class, KEYS, SUBGROUPS, TileSizes};
 use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::{OutputType, Tensor};
-use crate::vulkan::{self, Bound, Dispatch, Units, Vulkan};
+use crate::vulkan::constants::{LOCAL_SIZE, attention as constants, columns as columns_constants};
+use crate::vulkan::{self, CooperativeMatrix, Vulkan};
 
 /// What is added to the scaled scores before the softmax.
 #[derive(Clone, Debug, Default)]
@@ -122,25 +124,27 @@ pub fn attention(q: &Tensor, branches: &[KeyValue], heads: usize, scale: f32, ou
     finished(out)
 }
 
-/// The widest heads whose queries and results fit into the registers of a subgroup with matrix units.
+/// The widest heads whose queries and results fit into the registers of a subgroup as cooperative matrices.
 const WIDEST: usize = 128;
 
-/// Matrix units for heads of these operands, if they take them, and how many queries a workgroup then has.
-fn units_for(vulkan: &Vulkan, head_dim: usize, operands: [&Tensor; 3]) -> Result<Option<(Units, usize)>> {
+/// Cooperative matrices for heads of these operands, if they serve, and how many queries a workgroup then has.
+fn cooperative_for(
+    vulkan: &Vulkan,
+    head_dim: usize,
+    operands: [&Tensor; 3],
+) -> Result<Option<(CooperativeMatrix, usize)>> {
     let mut fits = head_dim <= WIDEST && head_dim.is_multiple_of(8);
     for operand in operands {
-        fits &=
-            operand.is_half() && operand.on(vulkan)?.1.is_multiple_of(8) && operand.shape().last().is_multiple_of(8);
+        fits &= operand.is_f16() && operand.on(vulkan)?.1.is_multiple_of(8) && operand.shape().last().is_multiple_of(8);
     }
-    let Some(units) = vulkan.units().filter(|_| fits) else { return Ok(None) };
-    let rows_of_unit = units.shape[0] as usize;
-    let shared = |rows: usize| 4 * KEYS * (head_dim.next_multiple_of(UNIT_SIDE) + 8) + 4 * rows * (KEYS + 8);
-    let takes = |rows: &usize| rows / rows_of_unit <= SUBGROUPS && shared(*rows) <= vulkan.shared();
-    Ok([128, 64, 32].into_iter().find(takes).map(|rows| (units, rows)))
+    let Some(matrix) = vulkan.cooperative().filter(|_| fits) else { return Ok(None) };
+    let matrix_rows = matrix.shape[0] as usize;
+    let shared = |rows: usize| 4 * KEYS * (head_dim.next_multiple_of(COOPERATIVE_SIDE) + 8) + 4 * rows * (KEYS + 8);
+    let takes = |rows: &usize| rows / matrix_rows <= SUBGROUPS && shared(*rows) <= vulkan.shared();
+    Ok([128, 64, 32].into_iter().find(takes).map(|rows| (matrix, rows)))
 }
 
-/// Has the shader run on one branch: on all heads, or on some after the others where keys and values are too large to be seen
-/// at one time.
+/// Dispatches the shader on one branch: on all heads, or on some after the others where keys and values do not fit one binding.
 fn run(
     vulkan: &Vulkan,
     q: &Tensor,
@@ -155,10 +159,10 @@ fn run(
     let head_dim = q.shape().last() / heads;
     let bytes = |heads: usize| length * heads * head_dim * key.dtype().size().max(value.dtype().size());
     let mut part = Part { first_query, queries, heads: 0..heads, head_dim, scale };
-    if vulkan.sees(bytes(heads)) {
+    if vulkan.fits_binding(bytes(heads)) {
         return part.on(vulkan, q, branch, out);
     }
-    let most = (1..heads).rev().find(|&heads| vulkan.sees(bytes(heads))).unwrap_or(1);
+    let most = (1..heads).rev().find(|&heads| vulkan.fits_binding(bytes(heads))).unwrap_or(1);
     for first in (0..heads).step_by(most) {
         part.heads = first..heads.min(first + most);
         let of =
@@ -179,8 +183,11 @@ fn columns(vulkan: &Vulkan, x: &Tensor, rows: usize, columns: Range<usize>) -> R
         let seen = rows.start * stride + columns.start..(rows.end - 1) * stride + columns.end;
         let count = rows.len() * width;
         let run = run.bind(Bound::Tensor(x, seen)).sizes(&[words(count), words(width), words(stride)]);
-        let run = run.constant(0, LOCAL as u32).constant(1, x.is_half().into()).groups(groups_of(words(count)));
-        vulkan.run(Work::moved(2 * count), run)?;
+        let run = run
+            .size_constant(LOCAL_SIZE, LOCAL)
+            .constant(columns_constants::HALVES, x.is_f16())
+            .groups(groups_of(words(count)));
+        run.run(vulkan, Work::moved(2 * count))?;
     }
     Ok(out)
 }
@@ -196,19 +203,19 @@ struct Part {
 }
 
 impl Part {
-    /// Has the shader run on keys and values of these heads alone.
+    /// Dispatches the shader on keys and values of these heads alone.
     fn on(&self, vulkan: &Vulkan, q: &Tensor, branch: &KeyValue, out: &mut Tensor) -> Result<()> {
         let &Self { first_query, queries, ref heads, head_dim, scale } = self;
         let KeyValue { key, value, bias, length } = branch;
         let (width, own_width) = (q.shape().last(), key.shape().last());
-        let units = units_for(vulkan, head_dim, [q, key, value])?;
+        let matrix = cooperative_for(vulkan, head_dim, [q, key, value])?;
         // A bias for each query counts all of them, and comes with few.
         let most = match bias {
             AttentionBias::PerHead(_) => queries,
             _ => vulkan.parts(queries, width).first().map_or(queries, Range::len),
         };
         let (kind, bias) = match bias {
-            AttentionBias::None => (0, Bound::Nothing),
+            AttentionBias::None => (0u32, Bound::Nothing),
             AttentionBias::PerKey(bias) => (1, Bound::Tensor(bias, 0..*length)),
             AttentionBias::PerHead(bias) => {
                 (2, Bound::Tensor(bias, heads.start * queries * length..heads.end * queries * length))
@@ -219,33 +226,36 @@ impl Part {
                 ..(first_query + part.end - 1) * width + heads.end * head_dim;
             let starts = [q.on(vulkan)?.1 + all.start, key.on(vulkan)?.1, value.on(vulkan)?.1];
             let aligned = head_dim.is_multiple_of(4) && starts.iter().all(|start| start.is_multiple_of(4));
-            let halves = [q, key, value, &*out].map(|tensor| u32::from(tensor.is_half()));
-            let shader = if units.is_some() { &vulkan::ATTENTION_UNITS } else { &vulkan::ATTENTION };
+            let f16 = [q, key, value, &*out].map(Tensor::is_f16);
+            let shader = if matrix.is_some() { &vulkan::ATTENTION_COOPERATIVE } else { &vulkan::ATTENTION };
             let run = Dispatch::new(shader, &mut *out).within(all.clone()).bind(Bound::Tensor(q, all));
             let run = run.read_rows(key, &(0..*length)).read_rows(value, &(0..*length)).bind(bias.clone());
             let run = run.sizes(&[heads.len(), head_dim, part.len(), *length, width, own_width, width]);
             let run = run.scalars(&[scale]);
-            let (run, rows) = match units {
-                Some((units, rows)) => {
-                    let local = rows as u32 / units.shape[0] * units.subgroup;
-                    let run = run.constant(0, local).constant(1, rows as u32).constant(2, KEYS as u32);
-                    (with_units(units, run.constant(4, head_dim.next_multiple_of(UNIT_SIDE) as u32)), rows)
+            let (run, rows) = match matrix {
+                Some((matrix, rows)) => {
+                    let local = rows as u32 / matrix.shape[0] * matrix.subgroup;
+                    let run = run.constant(LOCAL_SIZE, local).size_constant(constants::BM, rows);
+                    let run = run.size_constant(constants::BN, KEYS);
+                    let head = head_dim.next_multiple_of(COOPERATIVE_SIDE);
+                    (run.size_constant(constants::HEAD, head).cooperative(matrix), rows)
                 }
                 None => {
                     let (class, vectors) = (Class::attention(head_dim), head_dim.div_ceil(KEYS));
-                    let cut = vulkan.cut(class, vectors);
-                    let Cut { group: [rows, slice], own: [own, _] } = cut;
-                    let run = run.constant(0, class.parts(cut) as u32).constant(1, rows as u32);
-                    let run = run.constant(2, KEYS as u32).constant(3, own as u32);
-                    (run.constant(4, vectors as u32).constant(5, slice as u32), rows)
+                    let tiles = vulkan.tiles(class, vectors);
+                    let TileSizes { group: [rows, slice], own: [own, _] } = tiles;
+                    let run = run.size_constant(LOCAL_SIZE, class.parts(tiles)).size_constant(constants::BM, rows);
+                    let run = run.size_constant(constants::BN, KEYS).size_constant(constants::TM, own);
+                    (run.size_constant(constants::VECTORS, vectors).size_constant(constants::SLICE, slice), rows)
                 }
             };
-            let run = run.constant(6, kind).constant(7, aligned.into());
-            let run = (8..).zip(halves).fold(run, |run, (id, halves)| run.constant(id, halves));
+            let run = run.constant(constants::BIAS, kind).constant(constants::ALIGNED, aligned);
+            let ids = [constants::Q_HALVES, constants::K_HALVES, constants::V_HALVES, constants::OUT_HALVES];
+            let run = ids.into_iter().zip(f16).fold(run, |run, (id, f16)| run.constant(id, f16));
             let product = [4, part.len(), *length, heads.len() * head_dim];
             let product = product.into_iter().fold(1, |all: u64, size| all.saturating_mul(size as u64));
             let run = run.groups(heads.len() * part.len().div_ceil(rows));
-            vulkan.run(Work { attention: product, ..Work::default() }, run)?;
+            run.run(vulkan, Work { attention: product, ..Work::default() })?;
         }
         Ok(())
     }

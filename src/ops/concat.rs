@@ -1,6 +1,7 @@
 use zoetrope_kernels as kernels;
 
-use super::{check, check_place, finished};
+use super::checks::{check, check_place, finished};
+use super::dispatch::copy;
 use crate::device::{Device, Work};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
@@ -40,7 +41,7 @@ pub fn concat(parts: &[&Tensor]) -> Result<Tensor> {
             let mut start = 0;
             for part in parts {
                 let len = part.shape().numel();
-                vulkan.copy((part, 0..len), (&out, start..start + len), Work::moved(2 * len))?;
+                copy(vulkan, (part, 0..len), (&out, start..start + len), Work::moved(2 * len))?;
                 start += len;
             }
         }

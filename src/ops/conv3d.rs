@@ -2,13 +2,15 @@ use std::ops::Range;
 
 use zoetrope_kernels::{self as kernels, Onto};
 
-use super::{check, check_place, cut, finished, four, with_units};
+use super::checks::{check, check_place, finished, four};
+use super::dispatch::{Bound, Dispatch};
 use crate::device::Device;
 use crate::device::tuning::Class;
 use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::Tensor;
-use crate::vulkan::{self, Bound, Dispatch, Vulkan};
+use crate::vulkan::constants::conv3d as constants;
+use crate::vulkan::{self, Vulkan};
 use crate::weights::Weight;
 
 /// Stride and zero padding of a [`conv3d`].
@@ -148,7 +150,7 @@ fn fitting(
     })
 }
 
-/// Has the shader run: at once, or frame by frame and tap by tap where an operand is too large to be seen at one time.
+/// Dispatches the shader: at once, or frame by frame and tap by tap where an operand does not fit one binding.
 fn run(
     vulkan: &Vulkan,
     onto: Onto,
@@ -161,7 +163,7 @@ fn run(
 ) -> Result<()> {
     let all = 0..out.shape().numel();
     let bytes = |tensor: &Tensor| tensor.shape().numel() * tensor.dtype().size();
-    if [x, out].into_iter().chain(tail).all(|tensor| vulkan.sees(bytes(tensor))) {
+    if [x, out].into_iter().chain(tail).all(|tensor| vulkan.fits_binding(bytes(tensor))) {
         let run = Run { shape, x: (x, 0..x.shape().numel()), tail, w, tap: 0, bias, onto };
         return run.on(vulkan, out, all);
     }
@@ -169,7 +171,7 @@ fn run(
     let ([step, down, _], [top, ..]) = (shape.stride, shape.pad);
     let [frames, out_height, out_width] = shape.output();
     let (line, out_line) = (width * c, out_width * n);
-    // Rows of the result whose input is seen at one time, as they are themselves.
+    // Rows of the result whose input fits one binding, as they are themselves.
     let rows = vulkan.parts(out_height, (down * line).max(out_line)).first().map_or(1, Range::len);
     let rows = rows.saturating_sub(kh.div_ceil(down)).max(1);
     for (frame, row) in (0..frames).flat_map(|frame| (0..out_height).step_by(rows).map(move |row| (frame, row))) {
@@ -211,7 +213,7 @@ fn run(
     Ok(())
 }
 
-/// A run of the shader.
+/// One dispatch of the shader.
 struct Run<'a> {
     shape: &'a kernels::Conv3d,
     x: (&'a Tensor, Range<usize>),
@@ -231,33 +233,34 @@ impl Run<'_> {
         let start = |tensor: &Tensor| tensor.on(vulkan).map(|(_, start)| start);
         let starts = [start(x.0)? + x.1.start, tail.map_or(Ok(0), start)?];
         let aligned = c.is_multiple_of(4) && starts.iter().all(|start| start.is_multiple_of(4));
-        // Of a kernel of one tap the channels lie side by side however it is kept.
+        // Of a kernel of one tap the channels lie side by side in every layout.
         let taps: usize = w.shape().dims()[2..].iter().product();
-        let kept = vulkan.kept(w);
+        let layout = vulkan.layout(w);
         let [row, channel_stride, tap_stride] =
-            if kept.for_units || taps == 1 { [c * taps, 1, c] } else { [c * taps, taps, 1] };
+            if layout.cooperative || taps == 1 { [c * taps, 1, c] } else { [c * taps, taps, 1] };
         let packed = channel_stride == 1 && c.is_multiple_of(4);
-        let halves = [Some(x.0), tail];
-        let halves = halves.map(|tensor| tensor.is_some_and(Tensor::is_half));
+        let operands = [Some(x.0), tail];
+        let [x_f16, tail_f16] = operands.map(|tensor| tensor.is_some_and(Tensor::is_f16));
         let eights = c.is_multiple_of(8) && starts.iter().all(|start| start.is_multiple_of(8));
-        let fits = kept.for_units && eights && halves[0] && halves[1] == tail.is_some();
-        let units = vulkan.units().filter(|_| fits);
-        let shader = if units.is_some() { &vulkan::CONV3D_UNITS } else { &vulkan::CONV3D };
+        let fits = layout.cooperative && eights && x_f16 && tail_f16 == tail.is_some();
+        let matrix = vulkan.cooperative().filter(|_| fits);
+        let shader = if matrix.is_some() { &vulkan::CONV3D_COOPERATIVE } else { &vulkan::CONV3D };
         let run = Dispatch::new(shader, out).within(written).bind(Bound::Tensor(x.0, x.1)).maybe(tail);
-        let run = run.weight(w, tap * tap_stride..w.shape().numel()).maybe(bias);
+        let run = run.weight(w, layout, tap * tap_stride..w.shape().numel()).maybe(bias);
         let run = run.sizes(&[frames, height, width, c, n]).sizes(&output).sizes(&shape.kernel).sizes(&shape.stride);
         let run = run.sizes(&[shape.tail_frames, shape.pad_front, shape.pad[0], shape.pad[2]]);
         let run = run.sizes(&[row, channel_stride, tap_stride]);
         let pixels: usize = output.iter().product();
-        let run = match units {
-            Some(units) => with_units(units, cut(vulkan, Class::conv3d_units(n), run, pixels, n)),
-            None => cut(vulkan, Class::conv3d(pixels, n), run, pixels, n),
+        let run = match matrix {
+            Some(matrix) => run.tiled(vulkan, Class::conv3d_cooperative(n), pixels, n).cooperative(matrix),
+            None => run.tiled(vulkan, Class::conv3d(pixels, n), pixels, n),
         };
-        let run = run.constant(5, kept.storage.shader_constant()).constant(6, aligned.into());
-        let run = run.constant(7, bias.is_some().into()).constant(8, packed.into());
-        let run = run.constant(9, (onto == Onto::Output).into());
-        let run = run.constant(10, halves[0].into()).constant(11, halves[1].into());
+        let run =
+            run.constant(constants::WEIGHT, layout.storage.shader_constant()).constant(constants::ALIGNED, aligned);
+        let run = run.constant(constants::BIAS, bias.is_some()).constant(constants::PACKED, packed);
+        let run = run.constant(constants::RESIDUAL, onto == Onto::Output);
+        let run = run.constant(constants::X_HALVES, x_f16).constant(constants::TAIL_HALVES, tail_f16);
         let run = if onto == Onto::Output { run.in_place() } else { run };
-        vulkan.run(Work::conv3d(shape), run)
+        run.run(vulkan, Work::conv3d(shape))
     }
 }

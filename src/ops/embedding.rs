@@ -1,6 +1,6 @@
 use zoetrope_kernels as kernels;
 
-use super::{check, finished};
+use super::checks::{check, finished};
 use crate::device::Device;
 use crate::device::work::Work;
 use crate::error::Result;

@@ -1,13 +1,15 @@
 use zoetrope_kernels as kernels;
 
-use super::{LOCAL, check, check_place, finished, four, groups_of};
+use super::checks::{check, check_place, finished, four};
+use super::dispatch::{Dispatch, LOCAL, copy, groups_of};
 use crate::device::Device;
 use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::Tensor;
-use crate::vulkan::{self, Dispatch};
+use crate::vulkan;
+use crate::vulkan::constants::LOCAL_SIZE;
 
-/// Turns two halves of the channels into two frames: the second half of an upsampling over time.
+/// Makes two frames of the two halves of the channels: the second half of an upsampling over time.
 ///
 /// `x` `[T, H, W, 2C]`, result `[2T, H, W, C]`: frame `2t + j` holds channels `jC..(j + 1)C` of frame `t`.
 ///
@@ -28,7 +30,7 @@ pub fn interleave_frames(x: &Tensor) -> Result<Tensor> {
                 let run =
                     Dispatch::new(&vulkan::FRAMES, &mut out).within(frames.start * h * w * c..frames.end * h * w * c);
                 let run = run.read_rows(x, &(frames.start * h * w..frames.end * h * w)).sizes(&[count, h * w, c / 2]);
-                vulkan.run(Work::moved(2 * count), run.constant(0, LOCAL as u32).groups(groups_of(count)))?;
+                run.size_constant(LOCAL_SIZE, LOCAL).groups(groups_of(count)).run(vulkan, Work::moved(2 * count))?;
             }
         }
     }
@@ -66,9 +68,9 @@ pub fn last_frames(before: Option<&Tensor>, x: &Tensor, count: usize) -> Result<
             let (head, all) = (from_before * h * w * c, out.shape().numel());
             let last = |x: &Tensor, len: usize| x.shape().numel() - len..x.shape().numel();
             if let Some(before) = before {
-                vulkan.copy((before, last(before, head)), (&out, 0..head), Work::moved(2 * head))?;
+                copy(vulkan, (before, last(before, head)), (&out, 0..head), Work::moved(2 * head))?;
             }
-            vulkan.copy((x, last(x, all - head)), (&out, head..all), Work::moved(2 * (all - head)))?;
+            copy(vulkan, (x, last(x, all - head)), (&out, head..all), Work::moved(2 * (all - head)))?;
         }
     }
     finished(out)

@@ -1,12 +1,14 @@
 use zoetrope_kernels as kernels;
 
-use super::{LOCAL, check, finished};
+use super::checks::{check, finished};
+use super::dispatch::{Dispatch, LOCAL, copy};
 use crate::device::Device;
 use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::Shape;
 use crate::tensor::Tensor;
-use crate::vulkan::{self, Dispatch, Vulkan};
+use crate::vulkan::constants::LOCAL_SIZE;
+use crate::vulkan::{self, Vulkan};
 
 /// `[C, ..]` to `[.., C]`.
 ///
@@ -65,7 +67,7 @@ pub fn repeat_rows(x: &Tensor, times: usize) -> Result<Tensor> {
         Device::Vulkan(vulkan) => {
             let len = x.shape().numel();
             for i in 0..times {
-                vulkan.copy((x, 0..len), (&out, i * len..(i + 1) * len), Work::moved(2 * len))?;
+                copy(vulkan, (x, 0..len), (&out, i * len..(i + 1) * len), Work::moved(2 * len))?;
             }
         }
     }
@@ -75,8 +77,8 @@ pub fn repeat_rows(x: &Tensor, times: usize) -> Result<Tensor> {
 /// Edge of the square that a workgroup transposes.
 const TILE: usize = 32;
 
-/// Has the shader run on `x` as a matrix of this shape.
+/// Dispatches the shader on `x` as a matrix of this shape.
 fn transpose(vulkan: &Vulkan, x: &Tensor, [rows, columns]: [usize; 2], out: &mut Tensor) -> Result<()> {
-    let run = Dispatch::new(&vulkan::LAYOUT, out).read(x).sizes(&[rows, columns]).constant(0, LOCAL as u32);
-    vulkan.run(Work::moved(2 * rows * columns), run.groups(rows.div_ceil(TILE) * columns.div_ceil(TILE)))
+    let run = Dispatch::new(&vulkan::LAYOUT, out).read(x).sizes(&[rows, columns]).size_constant(LOCAL_SIZE, LOCAL);
+    run.groups(rows.div_ceil(TILE) * columns.div_ceil(TILE)).run(vulkan, Work::moved(2 * rows * columns))
 }

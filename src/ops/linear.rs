@@ -1,13 +1,15 @@
 use zoetrope_kernels::{self as kernels, Activation};
 
 use super::activation::activation_constant;
-use super::{LOCAL, check, check_place, check_row_vector, cut, finished, with_units};
+use super::checks::{check, check_place, check_row_vector, finished};
+use super::dispatch::{Dispatch, LOCAL};
 use crate::device::Device;
 use crate::device::tuning::Class;
 use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::{OutputType, Tensor};
-use crate::vulkan::{self, Dispatch, Vulkan};
+use crate::vulkan::constants::{LOCAL_SIZE, linear as constants};
+use crate::vulkan::{self, Vulkan};
 use crate::weights::Weight;
 
 /// `activation(x wᵀ + bias)`: a fully connected layer, also a 1x1x1 convolution on channels-last data.
@@ -93,7 +95,7 @@ fn fitting(op: &'static str, x: &Tensor, w: &Weight, bias: Option<&Tensor>) -> R
 /// Rows that are so few that reading the weight is all the work.
 const FEW: usize = 4;
 
-/// Has a shader run; with `residual`, the first row that is added to and a gate, on top of `out`.
+/// Dispatches a shader; with `residual`, the first row that is added to and a gate, on top of `out`.
 fn run(
     vulkan: &Vulkan,
     x: &Tensor,
@@ -108,40 +110,47 @@ fn run(
     if n == 0 {
         return Ok(());
     }
-    let kept = vulkan.kept(w);
-    // A weight that is too large to be seen at one time goes in parts of its rows, the columns of the result.
+    let layout = vulkan.layout(w);
+    let row_bytes = layout.storage.bytes_of(k);
+    // A weight that does not fit one binding goes in parts of its rows, the columns of the result.
     for (rows, columns) in vulkan.parts(x.shape().rows(), k.max(n)).into_iter().flat_map(|rows| {
-        let parts = vulkan.parts_of_weight(w, n);
+        let parts = vulkan.parts_of_weight(row_bytes, n);
         parts.into_iter().map(move |columns| (rows.clone(), columns))
     }) {
         let start = x.on(vulkan)?.1 + rows.start * k;
         let aligned = k.is_multiple_of(4) && start.is_multiple_of(4);
         let written = (first + rows.start) * n + columns.start..(first + rows.end) * n;
-        let halves = [x, &*out].map(Tensor::is_half);
-        let few = rows.len() <= FEW && halves == [false; 2];
-        let fits = kept.for_units && halves[0] && rows.len() > FEW && start.is_multiple_of(8);
-        let units = vulkan.units().filter(|_| fits);
-        let shader = match units {
+        let [x_f16, out_f16] = [x, &*out].map(Tensor::is_f16);
+        let few = rows.len() <= FEW && !x_f16 && !out_f16;
+        let fits = layout.cooperative && x_f16 && rows.len() > FEW && start.is_multiple_of(8);
+        let matrix = vulkan.cooperative().filter(|_| fits);
+        let shader = match matrix {
             _ if few => &vulkan::LINEAR_FEW,
-            Some(_) => &vulkan::LINEAR_UNITS,
+            Some(_) => &vulkan::LINEAR_COOPERATIVE,
             None => &vulkan::LINEAR,
         };
         let run = Dispatch::new(shader, out).within(written);
-        let run = run.read_rows(x, &rows).weight(w, columns.start * k..columns.end * k);
+        let run = run.read_rows(x, &rows).weight(w, layout, columns.start * k..columns.end * k);
         let run = run.maybe_part(bias, &columns).maybe_part(gate, &columns).sizes(&[rows.len(), k, columns.len(), n]);
         let run = if few {
-            run.constant(0, LOCAL as u32).constant(1, rows.len() as u32).groups(columns.len().div_ceil(4))
-        } else if let Some(units) = units {
-            with_units(units, cut(vulkan, Class::linear_units(rows.len()), run, rows.len(), columns.len()))
+            run.size_constant(LOCAL_SIZE, LOCAL)
+                .size_constant(constants::ROWS, rows.len())
+                .groups(columns.len().div_ceil(4))
+        } else if let Some(matrix) = matrix {
+            let class = Class::linear_cooperative(rows.len());
+            run.tiled(vulkan, class, rows.len(), columns.len()).cooperative(matrix)
         } else {
-            cut(vulkan, Class::linear(rows.len(), columns.len()), run, rows.len(), columns.len())
+            run.tiled(vulkan, Class::linear(rows.len(), columns.len()), rows.len(), columns.len())
         };
-        let run = run.constant(5, kept.storage.shader_constant()).constant(6, aligned.into());
-        let run = run.constant(7, bias.is_some().into()).constant(8, activation_constant(activation));
-        let run = run.constant(9, residual.is_some().into()).constant(10, gate.is_some().into());
-        let run = run.constant(11, halves[0].into()).constant(12, halves[1].into());
+        let run =
+            run.constant(constants::WEIGHT, layout.storage.shader_constant()).constant(constants::ALIGNED, aligned);
+        let run = run
+            .constant(constants::BIAS, bias.is_some())
+            .constant(constants::ACTIVATION, activation_constant(activation));
+        let run = run.constant(constants::RESIDUAL, residual.is_some()).constant(constants::GATE, gate.is_some());
+        let run = run.constant(constants::X_HALVES, x_f16).constant(constants::OUT_HALVES, out_f16);
         let run = if residual.is_some() { run.in_place() } else { run };
-        vulkan.run(Work::linear(rows.len(), k, columns.len()), run)?;
+        run.run(vulkan, Work::linear(rows.len(), k, columns.len()))?;
     }
     Ok(())
 }

@@ -1,11 +1,13 @@
 use zoetrope_kernels as kernels;
 
-use super::{LOCAL, check, check_place, check_row_vector, finished, groups_of};
+use super::checks::{check, check_place, check_row_vector, finished};
+use super::dispatch::{Dispatch, LOCAL, groups_of};
 use crate::device::Device;
 use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::Tensor;
-use crate::vulkan::{self, Dispatch, Vulkan};
+use crate::vulkan::constants::{LOCAL_SIZE, modulate as constants};
+use crate::vulkan::{self, Vulkan};
 
 /// `x * (1 + scale) + shift`: the adaptive part of a transformer block's norm.
 ///
@@ -46,7 +48,7 @@ pub fn gated_add(mut x: Tensor, y: &Tensor, gate: &Tensor) -> Result<Tensor> {
     finished(x)
 }
 
-/// Has the shader run: with `y` it adds `y` times the last row, without it modulates by both.
+/// Dispatches the shader: with `y` it adds `y` times the last row, without it modulates by both.
 fn run(vulkan: &Vulkan, x: &mut Tensor, y: Option<&Tensor>, [scale, last]: [&Tensor; 2]) -> Result<()> {
     x.unshare()?;
     let width = x.shape().last();
@@ -58,8 +60,8 @@ fn run(vulkan: &Vulkan, x: &mut Tensor, y: Option<&Tensor>, [scale, last]: [&Ten
             None => run.read(scale),
         };
         let run = run.read(last).sizes(&[count, width]).groups(groups_of(count));
-        let run = run.constant(0, LOCAL as u32).constant(1, y.is_some().into());
-        vulkan.run(Work::moved(if y.is_some() { 3 } else { 2 } * count), run)?;
+        let run = run.size_constant(LOCAL_SIZE, LOCAL).constant(constants::GATED_ADD, y.is_some());
+        run.run(vulkan, Work::moved(if y.is_some() { 3 } else { 2 } * count))?;
     }
     Ok(())
 }

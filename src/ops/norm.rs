@@ -1,13 +1,15 @@
 use zoetrope_kernels::{self as kernels, Activation};
 
 use super::activation::activation_constant;
+use super::checks::{check, check_row_vector, finished};
+use super::dispatch::{Dispatch, LOCAL};
 use super::rope::{check_rope, rope, runs_of};
-use super::{LOCAL, check, check_row_vector, finished};
 use crate::device::Device;
 use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::{OutputType, Tensor};
-use crate::vulkan::{self, Dispatch, Vulkan};
+use crate::vulkan::constants::{LOCAL_SIZE, norm as constants, norm_rope, row};
+use crate::vulkan::{self, Vulkan};
 
 /// `x / sqrt(mean(x²) + eps) * weight` over the last axis.
 ///
@@ -75,7 +77,7 @@ pub fn channel_norm(x: &Tensor, gamma: &Tensor, activation: Activation, output: 
     finished(out)
 }
 
-/// [`rope`] of [`rms_norm`]: what queries and keys go through. In place if `x` is not shared, and kept as `x` is.
+/// [`rope`] of [`rms_norm`]: what queries and keys go through. In place if `x` is not shared, of `x`'s type.
 ///
 /// # Errors
 /// Those of both.
@@ -96,13 +98,14 @@ pub fn rms_norm_rope(
     };
     x.unshare()?;
     let (width, all, lanes) = (x.shape().last(), x.shape().rows(), lanes(x.shape().last()));
-    let halves = u32::from(x.is_half());
+    let f16 = x.is_f16();
     let read = x.clone();
     for own in runs_of(vulkan, all, rows, width) {
         let run = Dispatch::new(&vulkan::NORM_ROPE, &mut x).rows(&own).read_rows(&read, &own);
         let run = run.read(weight).read(cos).read(sin).sizes(&[own.len(), width, half, rows]).scalars(&[eps]);
-        let run = run.constant(0, LOCAL as u32).constant(1, lanes as u32).constant(2, halves).constant(3, halves);
-        vulkan.run(Work::moved(2 * own.len() * width), run.groups(own.len().div_ceil(LOCAL / lanes)))?;
+        let run = run.size_constant(LOCAL_SIZE, LOCAL).size_constant(row::LANES, lanes);
+        let run = run.constant(norm_rope::X_HALVES, f16).constant(norm_rope::OUT_HALVES, f16);
+        run.groups(own.len().div_ceil(LOCAL / lanes)).run(vulkan, Work::moved(2 * own.len() * width))?;
     }
     drop(read);
     finished(x)
@@ -113,12 +116,12 @@ fn lanes(width: usize) -> usize {
     (width / 16).next_power_of_two().clamp(1, LOCAL)
 }
 
-/// What the shader calls the norms.
+/// The numbers by which the shader knows the norms.
 const LAYER_NORM: u32 = 0;
 const RMS_NORM: u32 = 1;
 const CHANNEL_NORM: u32 = 2;
 
-/// Has the shader run, with as many invocations on a row as its width is worth.
+/// Dispatches the shader, with as many invocations on a row as its width is worth.
 fn run(
     vulkan: &Vulkan,
     (kind, activation): (u32, Activation),
@@ -130,14 +133,19 @@ fn run(
 ) -> Result<()> {
     let width = x.shape().last();
     let lanes = lanes(width);
-    let halves = [x, &*out].map(|tensor| u32::from(tensor.is_half()));
+    let [x_f16, out_f16] = [x, &*out].map(Tensor::is_f16);
     let affine = u32::from(weight.is_some()) + u32::from(bias.is_some());
     for rows in vulkan.parts(x.shape().rows(), width) {
         let run = Dispatch::new(&vulkan::NORM, out).rows(&rows).read_rows(x, &rows).maybe(weight).maybe(bias);
         let run = run.sizes(&[rows.len(), width]).scalars(&[eps]).groups(rows.len().div_ceil(LOCAL / lanes));
-        let run = run.constant(0, LOCAL as u32).constant(1, lanes as u32).constant(2, kind).constant(3, affine);
-        let run = run.constant(4, activation_constant(activation)).constant(5, halves[0]).constant(6, halves[1]);
-        vulkan.run(Work::moved(2 * rows.len() * width), run)?;
+        let run = run
+            .size_constant(LOCAL_SIZE, LOCAL)
+            .size_constant(row::LANES, lanes)
+            .constant(constants::KIND, kind)
+            .constant(constants::AFFINE, affine);
+        let run = run.constant(constants::ACTIVATION, activation_constant(activation));
+        let run = run.constant(constants::X_HALVES, x_f16).constant(constants::OUT_HALVES, out_f16);
+        run.run(vulkan, Work::moved(2 * rows.len() * width))?;
     }
     Ok(())
 }

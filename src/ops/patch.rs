@@ -1,12 +1,14 @@
 use zoetrope_kernels as kernels;
 
-use super::{LOCAL, check, finished, four, groups_of};
+use super::checks::{check, finished, four};
+use super::dispatch::{Dispatch, LOCAL, groups_of};
 use crate::device::Device;
 use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::Shape;
 use crate::tensor::Tensor;
-use crate::vulkan::{self, Dispatch, Vulkan};
+use crate::vulkan::constants::{LOCAL_SIZE, patch as constants};
+use crate::vulkan::{self, Vulkan};
 
 /// Cuts a latent into patches, one row each.
 ///
@@ -60,10 +62,10 @@ fn is_whole(axes: [usize; 3], patch: [usize; 3]) -> bool {
     axes.iter().zip(patch).all(|(&axis, p)| axis > 0 && p > 0 && axis.is_multiple_of(p))
 }
 
-/// Has the shader run; `shape` is the latent's.
+/// Dispatches the shader; `shape` is the latent's.
 fn run(vulkan: &Vulkan, x: &Tensor, shape: [usize; 4], patch: [usize; 3], back: bool, out: &mut Tensor) -> Result<()> {
     let count = x.shape().numel();
     let run = Dispatch::new(&vulkan::PATCH, out).read(x).sizes(&shape).sizes(&patch);
-    let run = run.constant(0, LOCAL as u32).constant(1, back.into()).groups(groups_of(count));
-    vulkan.run(Work::moved(2 * count), run)
+    let run = run.size_constant(LOCAL_SIZE, LOCAL).constant(constants::UNPATCHIFY, back).groups(groups_of(count));
+    run.run(vulkan, Work::moved(2 * count))
 }

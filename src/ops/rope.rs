@@ -2,12 +2,14 @@ use std::ops::Range;
 
 use zoetrope_kernels as kernels;
 
-use super::{LOCAL, check, check_place, finished, groups_of};
+use super::checks::{check, check_place, finished};
+use super::dispatch::{Dispatch, LOCAL, groups_of};
 use crate::device::Device;
 use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::Tensor;
-use crate::vulkan::{self, Dispatch, Vulkan};
+use crate::vulkan::constants::LOCAL_SIZE;
+use crate::vulkan::{self, Vulkan};
 
 /// Rotates interleaved pairs of every head by the angle of its row.
 ///
@@ -29,8 +31,8 @@ pub fn rope(mut x: Tensor, heads: usize, cos: &Tensor, sin: &Tensor) -> Result<T
             for own in runs_of(vulkan, all, rows, width) {
                 let pairs = own.len() * width / 2;
                 let run = Dispatch::new(&vulkan::ROPE, &mut x).in_place().rows(&own).read(cos).read(sin);
-                let run = run.sizes(&[pairs, width / 2, half, rows]).constant(0, LOCAL as u32);
-                vulkan.run(Work::moved(4 * pairs), run.groups(groups_of(pairs)))?;
+                let run = run.sizes(&[pairs, width / 2, half, rows]).size_constant(LOCAL_SIZE, LOCAL);
+                run.groups(groups_of(pairs)).run(vulkan, Work::moved(4 * pairs))?;
             }
         }
     }

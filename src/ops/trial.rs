@@ -1,16 +1,41 @@
-//! Whether a GPU's matrix units do what they should: there are drivers that offer units, and miscount.
+//! Opening a GPU, with a trial of its cooperative matrices: there are drivers that offer them, and miscount.
 
-use super::{Activation, Conv3dParams, KeyValue, OutputType, attention, conv3d, linear};
-use crate::device::{Device, DeviceOptions};
+use zoetrope_kernels::Activation;
+
+use super::attention::{KeyValue, attention};
+use super::conv3d::{Conv3dParams, conv3d};
+use super::linear::linear;
+use crate::device::{Device, DeviceOptions, Precision};
 use crate::error::Result;
-use crate::tensor::Tensor;
+use crate::tensor::{OutputType, Tensor};
+use crate::vulkan::Vulkan;
 use crate::weights::{Storage, Weight};
+
+impl Device {
+    /// The GPU of this [index](GpuInfo::index); opening one twice gives two devices that know nothing of each other.
+    ///
+    /// At half precision it multiplies cooperative matrices, if it has any whose products are right when they are tried.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if there is no such GPU or it cannot be used.
+    pub fn vulkan(index: usize, mut options: DeviceOptions) -> Result<Self> {
+        let precision = options.precision;
+        if precision == Precision::Half && !options.without_matrices {
+            // On a device of its own: what is lost or counted by it is that one's.
+            let (pipeline_cache, tuning) = (options.pipeline_cache.clone(), options.tuning.clone());
+            let trial = DeviceOptions { precision, pipeline_cache, tuning, ..DeviceOptions::default() };
+            let first = Vulkan::open(index, trial)?;
+            options.without_matrices = first.matrices().is_none() || !matches!(agrees(&Self::Vulkan(first)), Ok(true));
+        }
+        Vulkan::open(index, options).map(Self::Vulkan)
+    }
+}
 
 /// Whether a layer, attention and a convolution come out as on the processor.
 ///
 /// # Errors
 /// Those of all ops.
-pub(crate) fn units_are_right(gpu: &Device) -> Result<bool> {
+fn agrees(gpu: &Device) -> Result<bool> {
     let cpu = Device::cpu_with(DeviceOptions { exact_conv: true, ..DeviceOptions::default() })?;
     Ok(agree(&all_three(&cpu)?, &all_three(gpu)?))
 }

@@ -1,11 +1,13 @@
 use zoetrope_kernels as kernels;
 
-use super::{LOCAL, check, finished, four, groups_of};
+use super::checks::{check, finished, four};
+use super::dispatch::{Dispatch, LOCAL, groups_of};
 use crate::device::Device;
 use crate::device::work::Work;
 use crate::error::Result;
 use crate::tensor::Tensor;
-use crate::vulkan::{self, Dispatch};
+use crate::vulkan;
+use crate::vulkan::constants::LOCAL_SIZE;
 
 /// Repeats every pixel `factor[0]` times downwards and `factor[1]` times to the right.
 ///
@@ -31,8 +33,8 @@ pub fn upsample_nearest(x: &Tensor, factor: [usize; 2]) -> Result<Tensor> {
                 let count = lines.len() * to;
                 let run = Dispatch::new(&vulkan::UPSAMPLE, &mut out).within(lines.start * to..lines.end * to);
                 let run = run.read_rows(x, &(lines.start * w..lines.end * w)).sizes(&[count, w, c, fh, fw]);
-                let run = run.constant(0, LOCAL as u32).groups(groups_of(count));
-                vulkan.run(Work::moved(lines.len() * from + count), run)?;
+                let run = run.size_constant(LOCAL_SIZE, LOCAL).groups(groups_of(count));
+                run.run(vulkan, Work::moved(lines.len() * from + count))?;
             }
         }
     }

@@ -18,12 +18,12 @@ impl Pipeline {
         &self,
         device: &Device,
         latents: &Tensor,
-        fps: FrameRate,
+        fps: impl Into<FrameRate>,
         sink: &mut dyn FrameSink,
         progress: OnProgress,
     ) -> Result<()> {
         let [width, height, frames] = self.decoded_size(latents)?;
-        sink.start(&VideoInfo { width, height, fps, frames })?;
+        sink.start(&VideoInfo { width, height, fps: fps.into(), frames })?;
         self.decode_frames(device, latents, sink, progress)?;
         sink.finish()
     }

@@ -12,19 +12,8 @@ use crate::device::Device;
 pub use crate::device::Work;
 use crate::error::Result;
 use crate::models::{umt5, wan_vae};
-use crate::ops::{self, Arithmetic};
+use crate::ops;
 use crate::tensor::Tensor;
-
-/// Multiplies and adds in registers and tells how many floating-point operations that were, `None` where the device does not
-/// compute so: divided by the time until [`Device::wait`] returns, the speed that no op exceeds. `rounds` make it longer; on a
-/// processor every thread of the caller's rayon pool does its part.
-///
-/// # Errors
-/// [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::Cancelled`](crate::Error::Cancelled),
-/// [`Error::Device`](crate::Error::Device).
-pub fn multiply_add(device: &Device, arithmetic: Arithmetic, rounds: usize) -> Result<Option<u64>> {
-    ops::multiply_add(device, arithmetic, rounds)
-}
 
 /// A run's stages.
 #[derive(Clone, Debug, PartialEq)]

@@ -17,7 +17,7 @@ use crate::device::pool::Block;
 use crate::device::work::Work;
 use crate::device::{Device, Precision};
 use crate::error::{DeviceFault, Error, Result};
-use crate::vulkan::{self, Bound, Dispatch, Vulkan};
+use crate::vulkan::{self, Vulkan};
 use crate::weights::weight::Weight;
 
 /// A contiguous, row-major array of F32 on a [`Device`], or of F16 where an op had that as its [output type](OutputType).
@@ -63,7 +63,7 @@ enum Memory {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        match (&self.device, std::mem::replace(&mut self.memory, Memory::Host(Block::Paper(0)))) {
+        match (&self.device, std::mem::replace(&mut self.memory, Memory::Host(Block::Counted(0)))) {
             (Device::Cpu(cpu), Memory::Host(block)) => cpu.pool().give(block),
             (Device::Vulkan(vulkan), Memory::Vulkan(block)) => vulkan.give(block),
             _ => {}
@@ -81,9 +81,9 @@ impl Tensor {
     pub(crate) fn uninit_as(device: &Device, shape: impl Into<Shape>, output: OutputType) -> Result<Self> {
         let shape = shape.into();
         // Rows of whole words: so is where each begins.
-        let halves =
+        let packed =
             output == OutputType::Operand && device.precision() == Precision::Half && shape.last().is_multiple_of(2);
-        Self::uninit_of(device, shape, if halves { DType::F16 } else { DType::F32 })
+        Self::uninit_of(device, shape, if packed { DType::F16 } else { DType::F32 })
     }
 
     fn uninit_of(device: &Device, shape: Shape, dtype: DType) -> Result<Self> {
@@ -136,9 +136,9 @@ impl Tensor {
                 cpu.run(Work::moved(2 * values.len()), tensor.data_mut()?, |_, out| out.copy_from_slice(values));
             }
             Device::Vulkan(vulkan) if tensor.dtype == DType::F16 => {
-                let halves: Vec<u16> = values.iter().map(|&value| f16::from_f32(value).to_bits()).collect();
+                let bits: Vec<u16> = values.iter().map(|&value| f16::from_f32(value).to_bits()).collect();
                 let words: Vec<f32> =
-                    halves.chunks(2).map(|pair| f32::from_bits(bytemuck::cast([pair[0], pair[1]]))).collect();
+                    bits.chunks(2).map(|pair| f32::from_bits(bytemuck::cast([pair[0], pair[1]]))).collect();
                 vulkan.upload(tensor.on(vulkan)?.0, 0, &words)?;
             }
             Device::Vulkan(vulkan) => vulkan.upload(tensor.on(vulkan)?.0, 0, values)?,
@@ -192,8 +192,8 @@ impl Tensor {
         self.dtype
     }
 
-    /// Whether the values are F16, of which shaders are told by a constant.
-    pub(crate) fn is_half(&self) -> bool {
+    /// Whether the values are F16.
+    pub(crate) fn is_f16(&self) -> bool {
         self.dtype == DType::F16
     }
 
@@ -276,7 +276,8 @@ impl Tensor {
             Device::Cpu(_) => copy.data_mut()?.copy_from_slice(self.data()),
             Device::Vulkan(vulkan) => {
                 let all = 0..self.shape.numel();
-                vulkan.copy((self, all.clone()), (&copy, all), Work::default())?;
+                let (from, to) = (self.words(all.clone()), copy.words(all));
+                vulkan.copy((self.on(vulkan)?.0, from), (copy.on(vulkan)?.0, to), Work::default())?;
             }
         }
         *self = copy;
@@ -350,17 +351,8 @@ impl Tensor {
             Device::Vulkan(vulkan) if self.dtype == DType::F32 => vulkan,
             _ => return Ok(self.values()?.iter().all(|value| value.is_finite())),
         };
-        // The shader lowers a word of all ones to the place of a number that is not finite.
-        const NONE: u32 = u32::MAX;
-        const LOCAL: usize = 128;
-        const EACH: usize = 16;
-        let mut first = Self::from_slice(self.device(), [1], &[f32::from_bits(NONE)])?;
-        for part in vulkan.parts(self.shape.numel(), 1) {
-            let run = Dispatch::new(&vulkan::FINITE, &mut first).bind(Bound::Tensor(self, part.clone()));
-            let run = run.constant(0, LOCAL as u32).constant(1, EACH as u32).sizes(&[part.len()]);
-            vulkan.run(Work::default(), run.groups(part.len().div_ceil(EACH * LOCAL)))?;
-        }
-        Ok(first.to_vec()?[0].to_bits() == NONE)
+        let (block, start) = self.on(vulkan)?;
+        vulkan.is_finite(block, start, self.shape.numel())
     }
 
     fn range(&self) -> Range<usize> {

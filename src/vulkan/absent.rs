@@ -5,14 +5,14 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Dispatch, GpuInfo, Kept, Units};
+use super::info::{CooperativeMatrix, GpuInfo};
+use super::layout::GpuLayout;
+use crate::device::options::{DeviceOptions, Precision};
 use crate::device::pool::PoolStats;
-use crate::device::tuning::{Class, Cut, Tuning};
+use crate::device::run::{Cancel, Run};
+use crate::device::tuning::{Class, TileSizes, Tuning};
 use crate::device::work::Work;
-use crate::device::{Cancel, DeviceOptions, Precision, Run};
 use crate::error::{DeviceFault, Error, Result};
-use crate::tensor::Tensor;
-use crate::weights::Weight;
 
 /// A GPU; there is none in this build.
 #[derive(Clone)]
@@ -21,10 +21,6 @@ pub struct Vulkan(Infallible);
 /// A buffer on a GPU.
 #[derive(Debug)]
 pub(crate) struct Block(Infallible);
-
-/// Where a weight keeps its copy on a GPU.
-#[derive(Default)]
-pub(crate) struct Slot;
 
 const REMEDY: &str = "build with the feature `vulkan`";
 
@@ -37,32 +33,32 @@ impl Vulkan {
         Err(Error::Device { fault: DeviceFault::NotBuilt, why: REMEDY.into() })
     }
 
-    pub(crate) fn another(&self, _: Cancel) -> Result<Self> {
-        match self.0 {}
-    }
-
     /// Bytes of tensors that its shaders were given to read and write so far.
     pub fn traffic(&self) -> u64 {
         match self.0 {}
     }
 
-    /// How often matrix units did an op, or a part of it, so far.
-    pub fn unit_runs(&self) -> u64 {
+    /// How many dispatches used cooperative matrices so far.
+    pub fn cooperative_runs(&self) -> u64 {
         match self.0 {}
     }
 
-    /// How its shaders cut their work.
+    /// The tile sizes of its shaders.
     pub fn tuning(&self) -> &Tuning {
         match self.0 {}
     }
 
-    /// Rows, columns and terms of the products that matrix units do for it, if any do.
+    /// Rows, columns and terms of the cooperative matrices that it multiplies, if it uses them.
     pub fn matrices(&self) -> Option<[u32; 3]> {
         match self.0 {}
     }
 
     /// What it is.
     pub fn info(&self) -> &GpuInfo {
+        match self.0 {}
+    }
+
+    pub(crate) fn another(&self, _: Cancel) -> Result<Self> {
         match self.0 {}
     }
 
@@ -94,11 +90,7 @@ impl Vulkan {
         match self.0 {}
     }
 
-    pub(crate) fn kept(&self, _: &Weight) -> Kept {
-        match self.0 {}
-    }
-
-    pub(crate) fn units(&self) -> Option<Units> {
+    pub(crate) fn cooperative(&self) -> Option<CooperativeMatrix> {
         match self.0 {}
     }
 
@@ -134,7 +126,7 @@ impl Vulkan {
         match self.0 {}
     }
 
-    pub(crate) fn copy(&self, _: (&Tensor, Range<usize>), _: (&Tensor, Range<usize>), _: Work) -> Result<()> {
+    pub(crate) fn copy(&self, _: (&Block, Range<usize>), _: (&Block, Range<usize>), _: Work) -> Result<()> {
         match self.0 {}
     }
 
@@ -142,7 +134,11 @@ impl Vulkan {
         match self.0 {}
     }
 
-    pub(crate) fn cut(&self, _: Class, _: usize) -> Cut {
+    pub(crate) fn is_finite(&self, _: &Block, _: usize, _: usize) -> Result<bool> {
+        match self.0 {}
+    }
+
+    pub(crate) fn tiles(&self, _: Class, _: usize) -> TileSizes {
         match self.0 {}
     }
 
@@ -154,15 +150,19 @@ impl Vulkan {
         match self.0 {}
     }
 
-    pub(crate) fn parts_of_weight(&self, _: &Weight, _: usize) -> Vec<Range<usize>> {
+    pub(crate) fn parts_of_weight(&self, _: usize, _: usize) -> Vec<Range<usize>> {
         match self.0 {}
     }
 
-    pub(crate) fn sees(&self, _: usize) -> bool {
+    pub(crate) fn fits_binding(&self, _: usize) -> bool {
         match self.0 {}
     }
 
-    pub(crate) fn run(&self, _: Work, _: Dispatch) -> Result<()> {
+    pub(crate) fn layout<W>(&self, _: &W) -> GpuLayout {
+        match self.0 {}
+    }
+
+    pub(crate) fn run<D>(&self, _: Work, _: D) -> Result<()> {
         match self.0 {}
     }
 }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::device::Precision;
+use crate::device::options::Precision;
 
 /// What a GPU is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct GpuHeap {
 /// What a GPU takes at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GpuLimits {
-    /// Bytes of a buffer that a shader sees at one time.
+    /// Bytes of a buffer that a binding holds: maxStorageBufferRange.
     pub buffer_range: u64,
     /// Bytes of one allocation.
     pub allocation: u64,
@@ -51,9 +51,9 @@ pub struct GpuLimits {
     pub invocations: u32,
 }
 
-/// The matrix units that shaders are told of.
+/// The cooperative matrices that shaders multiply.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Units {
+pub(crate) struct CooperativeMatrix {
     /// Rows, columns and terms of one product.
     pub shape: [u32; 3],
     /// Invocations that do it together.
@@ -85,7 +85,7 @@ pub struct GpuInfo {
     pub heaps: Vec<GpuHeap>,
     /// What it takes at most.
     pub limits: GpuLimits,
-    /// Rows, columns and terms of the matrix products that it does in units of their own: of F16, with sums of F32.
+    /// Rows, columns and terms of the cooperative matrices that it multiplies: of F16, with sums of F32.
     pub matrices: Vec<[u32; 3]>,
     /// What it lacks, if it cannot be used.
     pub unusable: Option<String>,

@@ -25,7 +25,7 @@ const SHARED_ALLOCATION: u64 = 32 << 20;
 #[derive(Debug)]
 pub(crate) struct Block {
     pub(super) buffer: Subbuffer<[u8]>,
-    /// The number of the barrier after which it was last written or read: the [stream](super::stream) needs no other
+    /// The number of the barrier after which it was last written or read: the stream needs no other
     /// barrier than a new one if this is the present one.
     pub(super) written: AtomicU64,
     pub(super) read: AtomicU64,

@@ -8,7 +8,8 @@ use vulkano::instance::{Instance, InstanceCreateFlags, InstanceCreateInfo, Insta
 use vulkano::memory::MemoryHeapFlags;
 use vulkano::{LoadingError, Validated, Version, VulkanError, VulkanLibrary};
 
-use super::{GpuHeap, GpuInfo, GpuKind, GpuLimits, matrices};
+use super::cooperative;
+use super::info::{GpuHeap, GpuInfo, GpuKind, GpuLimits};
 use crate::error::{DeviceFault, Error, Result};
 
 /// Shaders are made for this version.
@@ -105,7 +106,7 @@ pub(super) fn describe(index: usize, device: &PhysicalDevice) -> GpuInfo {
         api: device.api_version().to_string(),
         heaps,
         limits,
-        matrices: matrices::shapes(device),
+        matrices: cooperative::shapes(device),
         unusable: lacks(device),
     }
 }
@@ -138,8 +139,8 @@ fn family(device: &PhysicalDevice) -> Option<u32> {
     best.map(|(index, _)| index as u32)
 }
 
-/// Opens a device with one queue, and with its matrix units if they are to be used.
-pub(super) fn open(physical: Arc<PhysicalDevice>, units: bool) -> Result<(Arc<Device>, Arc<Queue>)> {
+/// Opens a device with one queue, and with cooperative matrices if they are to be used.
+pub(super) fn open(physical: Arc<PhysicalDevice>, matrices: bool) -> Result<(Arc<Device>, Arc<Queue>)> {
     let queue_family_index = family(&physical).ok_or_else(|| fault(DeviceFault::Unusable, "it does not compute"))?;
     let supported = physical.supported_extensions();
     let info = DeviceCreateInfo {
@@ -147,11 +148,11 @@ pub(super) fn open(physical: Arc<PhysicalDevice>, units: bool) -> Result<(Arc<De
         // A device that has it must have it switched on.
         enabled_extensions: DeviceExtensions {
             khr_portability_subset: supported.khr_portability_subset,
-            ..if units { matrices::EXTENSIONS } else { DeviceExtensions::empty() }
+            ..if matrices { cooperative::EXTENSIONS } else { DeviceExtensions::empty() }
         },
         enabled_features: DeviceFeatures {
             shader_float16: physical.supported_features().shader_float16,
-            ..if units { matrices::FEATURES } else { DeviceFeatures::empty() }
+            ..if matrices { cooperative::FEATURES } else { DeviceFeatures::empty() }
         },
         ..Default::default()
     };

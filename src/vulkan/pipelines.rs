@@ -18,8 +18,8 @@ use vulkano::pipeline::{ComputePipeline, PipelineShaderStageCreateInfo};
 use vulkano::shader::spirv::bytes_to_words;
 use vulkano::shader::{ShaderModule, ShaderModuleCreateInfo, ShaderStages, SpecializationConstant};
 
-use super::Shader;
 use super::open::{PUSH_BYTES, driver, fault};
+use super::shaders::Shader;
 use crate::device::tuning::Tuning;
 use crate::error::{DeviceFault, Result};
 
@@ -42,7 +42,7 @@ pub(super) struct Pipelines {
 }
 
 impl Pipelines {
-    /// No pipelines yet; `folder` holds what the driver made of them in earlier runs, `subgroup` is that of the matrix units.
+    /// No pipelines yet; `folder` holds what the driver made of them in earlier runs, `subgroup` is that of cooperative matrices.
     pub fn new(device: &Arc<Device>, folder: Option<&Path>, subgroup: Option<u32>) -> Self {
         let file = folder.map(|folder| folder.join(file_name(device.physical_device(), "pipelines")));
         let found = file.as_deref().and_then(|file| load(file, device));
@@ -73,7 +73,7 @@ impl Pipelines {
         let compile = || -> std::result::Result<_, String> {
             let entry = module.specialize(values).map_err(|error| error.to_string())?.entry_point("main");
             let stage = PipelineShaderStageCreateInfo {
-                required_subgroup_size: self.subgroup.filter(|_| shader.units),
+                required_subgroup_size: self.subgroup.filter(|_| shader.cooperative),
                 ..PipelineShaderStageCreateInfo::new(entry.ok_or("it has no entry point main")?)
             };
             let info = ComputePipelineCreateInfo::stage_layout(stage, layout);
@@ -85,7 +85,7 @@ impl Pipelines {
         Ok(pipeline)
     }
 
-    /// Keeps sizes of parts for this device and driver.
+    /// Saves tile sizes for this device and driver.
     pub fn save_tuning(&self, folder: &Path, tuning: &Tuning) -> std::io::Result<PathBuf> {
         let file = folder.join(file_name(self.device.physical_device(), "cuts"));
         save(&file, tuning.to_text().as_bytes())?;
@@ -129,7 +129,7 @@ impl Pipelines {
     }
 }
 
-/// The sizes of parts that were kept for a device and its driver.
+/// The tile sizes that were saved for a device and its driver.
 pub(super) fn tuning(folder: &Path, device: &PhysicalDevice) -> Option<Tuning> {
     let file = folder.join(file_name(device, "cuts"));
     // Far more than all classes.

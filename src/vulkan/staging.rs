@@ -37,9 +37,9 @@ impl Staging {
         Self { memory, uploads: Vec::new(), filling: None, download: None }
     }
 
-    /// Room for `bytes`, at most [`CHUNK`], that `submission` is going to read and that no submission after `done`
+    /// Part of a staging buffer for `bytes`, at most [`CHUNK`], that `submission` is going to read and that no submission after `done`
     /// reads still; `None` if too much is on the way.
-    pub fn room(&mut self, bytes: usize, submission: u64, done: u64) -> Result<Option<Subbuffer<[u8]>>> {
+    pub fn upload(&mut self, bytes: usize, submission: u64, done: u64) -> Result<Option<Subbuffer<[u8]>>> {
         debug_assert!(bytes <= CHUNK);
         let size = (bytes as u64).next_multiple_of(ALIGN);
         let fits = |upload: &Upload| upload.used + size <= upload.buffer.size();
@@ -92,9 +92,9 @@ impl Staging {
 
 /// Writes into a buffer that the device does not use now.
 pub(super) fn write(buffer: &Subbuffer<[u8]>, bytes: &[u8]) -> Result<()> {
-    let mut room =
+    let mut staged =
         buffer.write().map_err(|error| fault(DeviceFault::Driver, format!("cannot write staging: {error}")))?;
-    room[..bytes.len()].copy_from_slice(bytes);
+    staged[..bytes.len()].copy_from_slice(bytes);
     Ok(())
 }
 

@@ -23,8 +23,8 @@ use vulkano::sync::fence::{Fence, FenceCreateInfo};
 use vulkano::sync::{AccessFlags, DependencyInfo, MemoryBarrier, PipelineStage, PipelineStages};
 use vulkano::{Validated, VulkanError};
 
+use super::memory::Block;
 use super::open::{PUSH_BYTES, driver, fault};
-use super::timing::Moments;
 use crate::error::{DeviceFault, Result};
 
 /// Push constants are always written as a whole.
@@ -58,14 +58,14 @@ pub(super) enum Command {
     Barrier,
     /// What was copied before can be read by the processor when this is done.
     ToHost,
-    /// Notes the time when all before is done.
-    Moment {
+    /// Writes the time when all before is done.
+    Timestamp {
         pool: Arc<QueryPool>,
-        which: u32,
+        index: u32,
     },
 }
 
-/// A shader with what it is bound to and told.
+/// A dispatch: a shader's pipeline, its bindings and its push constants.
 pub(super) struct Launch {
     pub pipeline: Arc<ComputePipeline>,
     pub buffers: SmallVec<[Subbuffer<[u8]>; 8]>,
@@ -129,20 +129,18 @@ impl Stream {
         self.most
     }
 
-    /// Two moments to note on this queue's clock, if it has one.
-    pub fn moments(&self) -> Result<Option<Moments>> {
-        Moments::new(&self.device, &self.queue)
+    /// The queue that it submits to.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
     }
 
-    /// The number of the last barrier.
-    pub fn barrier(&self) -> u64 {
-        self.barrier
-    }
-
-    /// Puts a barrier after all commands so far.
-    pub fn add_barrier(&mut self) {
-        self.commands.push(Command::Barrier);
-        self.barrier += 1;
+    /// Puts a barrier before uses of buffers, each with whether it writes, if one of them needs it.
+    pub fn order(&mut self, uses: &[(&Block, bool)]) {
+        if uses.iter().any(|(block, writes)| block.hazard(self.barrier, *writes)) {
+            self.commands.push(Command::Barrier);
+            self.barrier += 1;
+        }
+        uses.iter().for_each(|(block, writes)| block.mark(self.barrier, *writes));
     }
 
     /// The number of the submission that the next command goes into, counted from 1.
@@ -330,11 +328,11 @@ impl Stream {
                 // SAFETY: as above.
                 unsafe { recording.pipeline_barrier(&both) }.map_err(invalid)?;
             }
-            Command::Moment { pool, which } => {
-                // SAFETY: as above; whoever notes a moment does so once before it is read, and reads it when it is done.
+            Command::Timestamp { pool, index } => {
+                // SAFETY: as above; whoever writes a timestamp does so once before it is read, and reads it when it is done.
                 unsafe {
-                    recording.reset_query_pool(pool, *which..which + 1).map_err(invalid)?;
-                    recording.write_timestamp(pool, *which, PipelineStage::BottomOfPipe).map_err(invalid)?;
+                    recording.reset_query_pool(pool, *index..index + 1).map_err(invalid)?;
+                    recording.write_timestamp(pool, *index, PipelineStage::BottomOfPipe).map_err(invalid)?;
                 }
             }
         }

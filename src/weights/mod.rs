@@ -10,9 +10,10 @@
 mod component;
 mod file;
 mod format;
-mod hash;
+pub(crate) mod hash;
 pub(crate) mod json;
 mod naming;
+pub(crate) mod slot;
 mod source;
 pub(crate) mod storage;
 #[cfg(test)]

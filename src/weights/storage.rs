@@ -117,7 +117,6 @@ impl Storage {
     }
 
     /// The bytes of one block, the least that can be addressed.
-    #[cfg_attr(not(feature = "vulkan"), expect(dead_code, reason = "only shaders begin in the middle of a weight"))]
     pub(crate) fn block_bytes(self) -> usize {
         self.row().block_bytes
     }

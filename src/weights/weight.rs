@@ -8,10 +8,10 @@ use std::sync::{Arc, OnceLock};
 use zoetrope_kernels::Stored;
 
 use super::file::bytes::Bytes;
+use super::slot::Slot;
 use super::storage::Storage;
 use crate::error::{Error, Result};
 use crate::tensor::shape::Shape;
-use crate::vulkan::Slot;
 
 /// An immutable tensor of a checkpoint, in the bytes and the [`Storage`] in which its file holds it.
 ///

@@ -15,9 +15,9 @@ use super::common::compare::{self, Limit};
 use super::common::data::{self, Storage, Weight as StoredWeight};
 use super::common::reference::{self, Act};
 
-mod halves;
+mod f16;
 
-pub use halves::HALVES;
+pub use f16::F16;
 
 const EPS: f32 = 1e-6;
 /// Drivers may round to F16 either way: by up to 2^-10 of a number.
@@ -63,6 +63,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("upsample_nearest", upsample_nearest),
     ("interleave_frames", interleave_frames),
     ("last_frames", last_frames),
+    ("concat", concat),
     ("patchify", patchify),
     ("unpatchify", unpatchify),
     ("channels_last", channels_last),
@@ -113,12 +114,12 @@ fn weight(stored: &StoredWeight, dims: &[usize]) -> Result<Weight> {
     Weight::from_bytes("w", storage, dims, stored.bytes().to_vec())
 }
 
-/// A limit where matrix units may have made a weight F16.
+/// A limit where a weight may have been rounded to F16 for cooperative matrices.
 fn rounding(device: &Device, storage: Storage, limit: Limit) -> Limit {
-    if storage == Storage::F32 && uses_units(device) { limit.with(ROUNDED) } else { limit }
+    if storage == Storage::F32 && uses_cooperative(device) { limit.with(ROUNDED) } else { limit }
 }
 
-fn uses_units(device: &Device) -> bool {
+fn uses_cooperative(device: &Device) -> bool {
     matches!(device, Device::Vulkan(vulkan) if vulkan.matrices().is_some())
 }
 
@@ -404,6 +405,20 @@ pub fn last_frames(device: &Device, tell: Tell) {
             ops::last_frames(earlier.as_ref(), &video(&x)?, count)
         };
         tell(judge(format!("{count} of {before} and {frames}"), op, &want, None, Limit::EXACT));
+    }
+}
+
+pub fn concat(device: &Device, tell: Tell) {
+    const WIDTH: usize = 3;
+    for lengths in [&[4][..], &[2, 3], &[1, 0, 70]] {
+        let values: Vec<Vec<f32>> =
+            lengths.iter().zip(1..).map(|(rows, seed)| data::normal(seed, rows * WIDTH)).collect();
+        let op = || {
+            let parts = values.iter().map(|part| tensor(device, &[part.len() / WIDTH, WIDTH], part));
+            let parts = parts.collect::<Result<Vec<_>>>()?;
+            ops::concat(&parts.iter().collect::<Vec<_>>())
+        };
+        tell(judge(format!("{lengths:?}"), op, &wide(&values.concat()), None, Limit::EXACT));
     }
 }
 

@@ -20,7 +20,7 @@ use on_device::Outcome;
 /// [`Error::Request`] if there is no such op; [`Error::Device`] naming the ops that are beyond their limit, after all lines are printed.
 pub fn run(args: &Args, only: &str) -> Result<()> {
     let named = |(op, _): &&(&str, on_device::Check)| op.contains(only);
-    if !on_device::ALL.iter().chain(on_device::HALVES).any(|op| named(&op)) {
+    if !on_device::ALL.iter().chain(on_device::F16).any(|op| named(&op)) {
         let names: Vec<&str> = on_device::ALL.iter().map(|(op, _)| *op).collect();
         let why = format!("there is no {only:?}; choose of {}", names.join(", "));
         return Err(Error::Request { what: "self-test", why });
@@ -30,8 +30,8 @@ pub fn run(args: &Args, only: &str) -> Result<()> {
     let device = devices::open(&choice, &settings, &mut |event| report.event(&event))?;
     print(format!("{device}\n{:<18} {:>5} {:>10} {:>9}\n", "op", "cases", "error", "time").as_bytes())?;
     let mut wrong = Vec::new();
-    let halves = if device.precision() == Precision::Half { on_device::HALVES } else { &[] };
-    for (op, check) in on_device::ALL.iter().chain(halves).filter(named) {
+    let f16 = if device.precision() == Precision::Half { on_device::F16 } else { &[] };
+    for (op, check) in on_device::ALL.iter().chain(f16).filter(named) {
         let (text, right) = line(op, *check, &device);
         print(text.as_bytes())?;
         if !right {

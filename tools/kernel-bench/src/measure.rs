@@ -56,7 +56,7 @@ pub struct Pending {
     pub case: Case,
     storage: Storage,
     activations: Storage,
-    by_units: bool,
+    by_matrices: bool,
     path: String,
     found: Found,
 }
@@ -82,8 +82,8 @@ impl Times {
 impl Pending {
     /// The row when all visits are over, on a device that can do so much at most.
     pub fn row(self, peak: &Peak) -> Row {
-        let Self { case, storage, activations, by_units, path, found } = self;
-        let peak = if by_units { &peak.of_matrices() } else { peak };
+        let Self { case, storage, activations, by_matrices, path, found } = self;
+        let peak = if by_matrices { &peak.of_matrices() } else { peak };
         let weights = case.has_weight().then_some(storage);
         let (flop, bytes) = (case.flop(), bytes(&case, storage, activations));
         let (measured, skipped) = match found {
@@ -109,7 +109,7 @@ impl Bench<'_> {
     /// # Errors
     /// Those of ops, but for memory that does not suffice.
     pub fn first(&self, case: Case, storage: Storage) -> Result<Pending> {
-        let before = unit_runs(self.device);
+        let before = cooperative_runs(self.device);
         let activations = self.activations(&case);
         let bytes = bytes(&case, storage, activations);
         let found = match self.measure(&case, storage, bytes) {
@@ -119,9 +119,9 @@ impl Bench<'_> {
             }
             found => found?,
         };
-        let by_units = unit_runs(self.device) > before;
-        let path = path(self.device, &case, by_units);
-        Ok(Pending { case, storage, activations, by_units, path, found })
+        let by_matrices = cooperative_runs(self.device) > before;
+        let path = path(self.device, &case, by_matrices);
+        Ok(Pending { case, storage, activations, by_matrices, path, found })
     }
 
     /// Whether a row is to be visited again: the visits that count are too few, or do not agree and took less than they may.
@@ -307,20 +307,20 @@ fn bytes(case: &Case, storage: Storage, activations: Storage) -> u64 {
 }
 
 /// How often cooperative matrices were at work.
-fn unit_runs(device: &Device) -> u64 {
-    if let Device::Vulkan(vulkan) = device { vulkan.unit_runs() } else { 0 }
+fn cooperative_runs(device: &Device) -> u64 {
+    if let Device::Vulkan(vulkan) = device { vulkan.cooperative_runs() } else { 0 }
 }
 
 /// Which way the engine goes on a device.
-fn path(device: &Device, case: &Case, by_units: bool) -> String {
+fn path(device: &Device, case: &Case, by_matrices: bool) -> String {
     if let Device::Vulkan(vulkan) = device {
-        let cut = tune::class_of(case, by_units).map(|class| format!(", {}", vulkan.tuning().cut(class)));
+        let tiles = tune::class_of(case, by_matrices).map(|class| format!(", {}", vulkan.tuning().tiles(class)));
         let way = match (vulkan.matrices(), device.precision()) {
-            (Some([m, n, k]), _) if by_units => format!("cooperative matrices of {m}x{n}x{k}"),
+            (Some([m, n, k]), _) if by_matrices => format!("cooperative matrices of {m}x{n}x{k}"),
             (_, Precision::Half) => "f16 in f32".to_owned(),
             (_, Precision::Full) => "f32".to_owned(),
         };
-        return format!("vulkan, {way}{}", cut.unwrap_or_default());
+        return format!("vulkan, {way}{}", tiles.unwrap_or_default());
     }
     let level = device.to_string().trim_start_matches("cpu ").to_owned();
     let Case::Conv3d(conv) = case else { return level };

@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 use speeds::Result;
 use speeds::peak::Peak;
+use zoetrope::internals::multiply_add;
 use zoetrope::ops::{self, Arithmetic};
-use zoetrope::plan::multiply_add;
 use zoetrope::{Device, Tensor};
 
 use crate::clock::Moment;
@@ -22,8 +22,8 @@ const COPIED: usize = 1 << 24;
 /// # Errors
 /// Those of ops.
 pub fn measure(device: &Device, cache: u64) -> Result<Peak> {
-    let full = arithmetic(device, Arithmetic::Full)?;
-    let [half_flops, matrix_flops] = [Arithmetic::Halves, Arithmetic::Matrices].map(|of| arithmetic(device, of));
+    let full = arithmetic(device, Arithmetic::F32)?;
+    let [half_flops, matrix_flops] = [Arithmetic::F16, Arithmetic::CooperativeMatrix].map(|of| arithmetic(device, of));
     let rate = |measured: Option<(f64, Option<f64>)>| measured.map(|(flops, _)| flops);
     let bytes = if device.is_gpu() { copies(device, cache)? } else { copy(cache)? };
     Ok(Peak {

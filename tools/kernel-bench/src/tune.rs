@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use zoetrope::internals::tuning::{Class, TileSizes, Tuning};
 use zoetrope::plan::Probe;
-use zoetrope::tuning::{Class, Cut, Tuning};
 use zoetrope::{Device, DeviceOptions, Precision};
 
 use crate::clock::Moment;
@@ -31,7 +31,7 @@ pub struct Found {
     /// Which.
     pub class: Class,
     /// What it does best with.
-    pub cut: Cut,
+    pub tiles: TileSizes,
     /// Time with the usual sizes over time with these.
     pub gain: f64,
     /// How many sizes were tried, of how many.
@@ -50,21 +50,21 @@ pub fn tune(device: &Device, seconds: f64, progress: &mut dyn FnMut(&str)) -> Re
     };
     let index = vulkan.info().index;
     let (probe, mut found, mut tuning) = (Probe::measure(device)?, Vec::new(), Tuning::default());
-    let units = vulkan.matrices().is_some();
-    for class in Class::all().filter(|class| units || !class.is_for_units()) {
+    let has_matrices = vulkan.matrices().is_some();
+    for class in Class::all().filter(|class| has_matrices || !class.is_cooperative()) {
         let cases = cases(class, &probe);
         if cases.is_empty() {
             continue;
         }
-        let (start, cuts) = (Moment::now(), class.cuts());
-        let mut times: Vec<(Cut, f64)> = Vec::new();
-        for (i, &cut) in cuts.iter().enumerate() {
+        let (start, choices) = (Moment::now(), class.tile_sizes());
+        let mut times: Vec<(TileSizes, f64)> = Vec::new();
+        for (i, &tiles) in choices.iter().enumerate() {
             if i > 0 && start.elapsed().0 > seconds {
                 break;
             }
-            progress(&format!("{class}: {} of {}, {cut}", i + 1, cuts.len()));
-            match time(index, class, cut, &cases) {
-                Ok(seconds) => times.push((cut, seconds)),
+            progress(&format!("{class}: {} of {}, {tiles}", i + 1, choices.len()));
+            match time(index, class, tiles, &cases) {
+                Ok(seconds) => times.push((tiles, seconds)),
                 // Some drivers do not compile all that they should.
                 Err(Error::Engine(zoetrope::Error::Device { .. })) if i > 0 => {}
                 Err(error) => return Err(error),
@@ -73,9 +73,9 @@ pub fn tune(device: &Device, seconds: f64, progress: &mut dyn FnMut(&str)) -> Re
         let usual = times.first().map_or(f64::NAN, |(_, seconds)| *seconds);
         let best =
             times.iter().min_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, seconds)| seconds * (1.0 + GAIN) < usual);
-        let (cut, gain) = best.map_or((class.usual(), 1.0), |&(cut, seconds)| (cut, usual / seconds));
-        tuning = tuning.with(class, cut);
-        found.push(Found { class, cut, gain, tried: [times.len(), cuts.len()] });
+        let (tiles, gain) = best.map_or((class.usual(), 1.0), |&(tiles, seconds)| (tiles, usual / seconds));
+        tuning = tuning.with(class, tiles);
+        found.push(Found { class, tiles, gain, tried: [times.len(), choices.len()] });
     }
     let file = devices::pipelines().map(|folder| device.save_tuning(&folder, &tuning)).transpose()?;
     Ok((found, file))
@@ -91,7 +91,7 @@ fn cases(class: Class, probe: &Probe) -> Vec<Case> {
     let mut cases: Vec<Case> = Suite::Quick
         .cases()
         .iter()
-        .filter(|case| class_of(case, class.is_for_units()) == Some(class))
+        .filter(|case| class_of(case, class.is_cooperative()) == Some(class))
         .copied()
         .collect();
     cases.sort_by_key(|case| std::cmp::Reverse(case.flop()));
@@ -100,12 +100,12 @@ fn cases(class: Class, probe: &Probe) -> Vec<Case> {
     cases.into_iter().skip(first).take(SHAPES).collect()
 }
 
-/// The class of a case whose shader is cut: that for cooperative matrices or the other one.
-pub fn class_of(case: &Case, by_units: bool) -> Option<Class> {
+/// The class of a case whose shader has tile sizes: that for cooperative matrices or the other one.
+pub fn class_of(case: &Case, by_matrices: bool) -> Option<Class> {
     match *case {
-        Case::Linear(Linear { rows, .. }) if by_units => Some(Class::linear_units(rows)),
-        Case::Conv3d(Conv3d { outputs, .. }) if by_units => Some(Class::conv3d_units(outputs)),
-        Case::Attention(_) if by_units => None,
+        Case::Linear(Linear { rows, .. }) if by_matrices => Some(Class::linear_cooperative(rows)),
+        Case::Conv3d(Conv3d { outputs, .. }) if by_matrices => Some(Class::conv3d_cooperative(outputs)),
+        Case::Attention(_) if by_matrices => None,
         Case::Linear(Linear { rows, n, .. }) => Some(Class::linear(rows, n)),
         Case::Conv3d(Conv3d { frames, height, width, outputs, .. }) => {
             Some(Class::conv3d(frames * height * width, outputs))
@@ -116,10 +116,10 @@ pub fn class_of(case: &Case, by_units: bool) -> Option<Class> {
 }
 
 /// The geometric mean of the seconds that cases take with some sizes.
-fn time(index: usize, class: Class, cut: Cut, cases: &[Case]) -> Result<f64> {
+fn time(index: usize, class: Class, tiles: TileSizes, cases: &[Case]) -> Result<f64> {
     let options = DeviceOptions {
-        precision: if class.is_for_units() { Precision::Half } else { Precision::Full },
-        tuning: Some(Tuning::default().with(class, cut)),
+        precision: if class.is_cooperative() { Precision::Half } else { Precision::Full },
+        tuning: Some(Tuning::default().with(class, tiles)),
         pipeline_cache: devices::pipelines(),
         ..DeviceOptions::default()
     };
@@ -143,9 +143,9 @@ fn time(index: usize, class: Class, cut: Cut, cases: &[Case]) -> Result<f64> {
 /// What was found, in columns.
 pub fn text(found: &[Found]) -> String {
     let mut table = vec![["class", "best sizes", "", "gain", "tried"].map(str::to_owned).to_vec()];
-    for Found { class, cut, gain, tried: [tried, of] } in found {
+    for Found { class, tiles, gain, tried: [tried, of] } in found {
         let gain = if *gain > 1.0 { format!("{gain:.2}") } else { String::new() };
-        table.push(vec![class.to_string(), cut.to_string(), String::new(), gain, format!("{tried} of {of}")]);
+        table.push(vec![class.to_string(), tiles.to_string(), String::new(), gain, format!("{tried} of {of}")]);
     }
     show::aligned(&table)
 }
@@ -159,7 +159,7 @@ mod tests {
         let probe = Probe { linear: 1e12, attention: 1e12, conv3d: 1e12, moved: 1e11 };
         for class in Class::all() {
             let cases = cases(class, &probe);
-            assert!(cases.iter().all(|case| class_of(case, class.is_for_units()) == Some(class)));
+            assert!(cases.iter().all(|case| class_of(case, class.is_cooperative()) == Some(class)));
             // The quick suite has none of these: they keep the usual sizes.
             let rare = ["linear few narrow", "linear many narrow", "conv3d few wide"];
             assert_eq!(cases.is_empty(), rare.contains(&class.to_string().as_str()), "{class}");

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use zoetrope::{Error, LatentsFile, Pipeline, Prompt, Request, Result, Tensor};
+use zoetrope::{Error, LatentsFile, Prompt, Request, Result, Tensor};
 
 use crate::events::{Event, OnEvent};
 use crate::job::Job;
 use crate::outputs::Outputs;
+use crate::plan;
 use crate::target::{self, Target};
 use crate::text_cache::TextCache;
-use crate::{identity, plan};
 
 impl Job {
     /// Makes the video; returns its path. What can be refused is refused before the first stage, whose work would be lost.
@@ -85,7 +85,8 @@ fn texts(job: &Job, events: OnEvent) -> Result<Vec<Tensor>> {
     let prompts = settings.request.prompts();
     let tell = &mut |progress| Event::of(progress, *opened).into_iter().for_each(&mut *events);
     let Some(cache) = text_cache else { return pipeline.encode(device, &prompts, tell) };
-    let encoder = encoder_identity(pipeline, device)?;
+    // All that the embeddings of a prompt's ids depend on.
+    let encoder = [pipeline.checkpoint().component_fingerprint("text_encoder")?, device.identity()];
     let ids = pipeline.tokenize(&prompts, &mut |_| {})?;
     let keys: Vec<String> = ids.iter().map(|ids| TextCache::key(&encoder, ids)).collect();
     let mut found: Vec<Option<Tensor>> = keys.iter().map(|key| cache.get(key, device)).collect();
@@ -99,16 +100,6 @@ fn texts(job: &Job, events: OnEvent) -> Result<Vec<Tensor>> {
         }
     }
     Ok(found.into_iter().flatten().collect())
-}
-
-/// All that the embeddings of a prompt's ids depend on.
-fn encoder_identity(pipeline: &Pipeline, device: &zoetrope::Device) -> Result<[String; 4]> {
-    Ok([
-        pipeline.checkpoint().component_fingerprint("text_encoder")?,
-        identity::device(device),
-        device.precision().to_string(),
-        identity::build(),
-    ])
 }
 
 /// The words of a prompt that are not among those that a small checkpoint was trained on, each once.

@@ -7,25 +7,34 @@ pub fn engine() -> String {
     format!("zoetrope {}", env!("CARGO_PKG_VERSION"))
 }
 
-/// The engine's version with a hash of its shaders.
+/// The kernels and shaders of the engine, as 16 hexadecimal digits.
 pub fn build() -> String {
-    format!("{}, shaders {}", engine(), zoetrope::tuning::shaders())
+    zoetrope::internals::build()
 }
 
-/// The device with everything of it that bits depend on: its name and driver or instruction set, and on a GPU the
-/// cooperative matrices and tile sizes in use. The precision is [told apart](precision).
-///
-/// It begins with the device's displayed name.
+/// What of the [engine's identity](Device::identity) of a device is the device's own: its displayed name, and on a GPU the
+/// cooperative matrices and tile sizes in use. Recipes have the precision and the build beside it.
 pub fn device(device: &Device) -> String {
-    let name = Precision::of(&device.to_string()).0.to_owned();
-    let Device::Vulkan(vulkan) = device else { return name };
-    let matrices = vulkan.matrices().map(|[m, n, k]| format!(", cooperative matrices {m}x{n}x{k}"));
-    let mut hash = hmac_sha256::Hash::new();
-    hash.update(format!("{:?}", vulkan.tuning()));
-    format!("{name}{}, tile sizes {}", matrices.unwrap_or_default(), &crate::hash::hex(hash)[..16])
+    let (name, identity) = (device.to_string(), device.identity());
+    let parts = identity.strip_prefix(&name).unwrap_or_default();
+    format!("{}{parts}", Precision::of(&name).0)
 }
 
-/// Whether an [identity](device) that was recorded, or a displayed name of version 1 of a recipe, is that of `here`.
-pub fn matches(recorded: &str, here: &str) -> bool {
-    here == recorded || here.strip_prefix(recorded).is_some_and(|rest| rest.starts_with(", "))
+/// Whether an [identity](device) is that of a device with this displayed name.
+pub fn has_name(identity: &str, name: &str) -> bool {
+    identity.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identities_begin_with_names() {
+        let device = Device::cpu().expect("a device");
+        assert_eq!(super::device(&device), device.to_string(), "a processor has nothing more");
+        assert!(has_name("vulkan A GPU, driver 1, matrices 16x16x16", "vulkan A GPU, driver 1"));
+        assert!(has_name("cpu avx2", "cpu avx2") && !has_name("cpu avx2 exact-conv", "cpu avx2"));
+        assert!(!has_name("vulkan A GPU 2", "vulkan A GPU"));
+    }
 }

@@ -167,7 +167,9 @@ impl Job {
         let close = "the frames may differ in their last bits";
         let (was, is) = (recipe.device_name(), identity::device(&self.device));
         let (was_exact, is_exact) = (recipe.device_precision(), self.device.precision());
-        if !identity::matches(was, &is) || was_exact != is_exact {
+        // Version 1 has no more than the name.
+        let same = was == is || recipe.build.is_none() && identity::has_name(&is, was);
+        if !same || was_exact != is_exact {
             let place = |device: &str, precision| match precision {
                 Precision::Full => device.to_owned(),
                 Precision::Half => format!("{device} at half precision"),
@@ -175,11 +177,15 @@ impl Job {
             let (was, is) = (place(was, was_exact), place(&is, is_exact));
             found.push(format!("the recipe was made on {was}, this is {is}: {close}"));
         }
-        let (was, is) = match &recipe.build {
-            Some(build) => (build, identity::build()),
-            None => (&recipe.engine, identity::engine()),
+        // Version 1 has the engine's version alone.
+        let made_by = |engine: &str, build: Option<&str>| match build {
+            Some(build) => format!("{engine} of build {build}"),
+            None => engine.to_owned(),
         };
-        if *was != is {
+        let build = recipe.build.as_ref().map(|_| identity::build());
+        let was = made_by(&recipe.engine, recipe.build.as_deref());
+        let is = made_by(&identity::engine(), build.as_deref());
+        if was != is {
             found.push(format!("the recipe was made by {was}, this is {is}: {close}"));
         }
         Ok(found)
@@ -216,8 +222,8 @@ fn placed(
         }
         let recorded = recorded.strip_prefix("vulkan ")?;
         let gpus = Device::gpus().ok()?;
-        let is = |name: &str| recorded.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(", "));
-        Some(DeviceChoice::Index(gpus.iter().find(|gpu| is(&gpu.identity()))?.index))
+        let found = gpus.iter().find(|gpu| identity::has_name(recorded, &gpu.identity()))?;
+        Some(DeviceChoice::Index(found.index))
     };
     let by_recipe = asked.is_none();
     let choice = asked.or_else(made_on).unwrap_or_default();

@@ -26,7 +26,7 @@ pub struct Recipe {
     pub recipe: u32,
     /// The engine and its version.
     pub engine: String,
-    /// [The engine's version with hashes](crate::identity::build) of what computes; version 1 has none.
+    /// [The kernels and shaders](crate::identity::build) that computed; version 1 has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<String>,
     /// What the video shows.

@@ -346,5 +346,5 @@ pub fn write(path: &Path, text: &str) -> Result<()> {
 
 /// The engine that this program is built with.
 pub fn engine() -> Engine {
-    Engine { version: env!("CARGO_PKG_VERSION").to_owned(), shaders: zoetrope::tuning::shaders() }
+    Engine { version: env!("CARGO_PKG_VERSION").to_owned(), shaders: zoetrope::internals::tuning::shaders() }
 }

@@ -1,4 +1,4 @@
-//! Which products of small matrices a device does in units of its own.
+//! Which cooperative matrices a device multiplies, and which of them shaders use.
 
 use ash::vk;
 use vulkano::device::physical::{PhysicalDevice, SubgroupFeatures};
@@ -6,7 +6,7 @@ use vulkano::device::{DeviceExtensions, DeviceFeatures};
 use vulkano::shader::ShaderStages;
 use vulkano::{Version, VulkanObject};
 
-use super::Units;
+use super::info::CooperativeMatrix;
 use crate::device::tuning::{KEYS, SUBGROUPS};
 
 /// Rows, columns and terms of the products of F16 with sums of F32 that a subgroup does together.
@@ -40,12 +40,12 @@ pub(super) fn shapes(device: &PhysicalDevice) -> Vec<[u32; 3]> {
     shapes
 }
 
-impl Units {
-    /// The units to use of a device, if it has any that do.
+impl CooperativeMatrix {
+    /// The matrices to use of a device, if it has any that serve.
     pub(super) fn of(device: &PhysicalDevice) -> Option<Self> {
         let (has, properties) = (device.supported_features(), device.properties());
         let subgroup = properties.subgroup_size?;
-        // A subgroup that is not whole has no units; its size has to be asked for.
+        // Only a whole subgroup can multiply them; its size has to be asked for.
         let whole = device.api_version() >= Version::V1_3
             && has.contains(&FEATURES)
             && properties.required_subgroup_size_stages?.intersects(ShaderStages::COMPUTE)
@@ -63,7 +63,7 @@ impl Units {
     }
 }
 
-/// What shaders for matrix units take.
+/// What shaders that use cooperative matrices take.
 pub(super) const FEATURES: DeviceFeatures = DeviceFeatures {
     cooperative_matrix: true,
     shader_float16: true,

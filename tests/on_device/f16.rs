@@ -8,21 +8,21 @@ use super::super::common::cases::{self, BiasKind};
 use super::super::common::compare::Limit;
 use super::super::common::data::{self, Storage, Weight};
 use super::super::common::reference::{self, Act, ScoreBias};
-use super::{Check, EPS, ROUNDED, Tell, activation, dense, judge, uses_units, weight};
+use super::{Check, EPS, ROUNDED, Tell, activation, dense, judge, uses_cooperative, weight};
 
 /// All of them by their names.
-pub const HALVES: &[(&str, Check)] = &[
-    ("linear, halves", linear),
-    ("linear_add, halves", linear_add),
-    ("attention, halves", attention),
-    ("conv3d, halves", conv3d),
-    ("norms, halves", norms),
-    ("rms_norm_rope, halves", rms_norm_rope),
-    ("moved halves", moved),
+pub const F16: &[(&str, Check)] = &[
+    ("linear, f16", linear),
+    ("linear_add, f16", linear_add),
+    ("attention, f16", attention),
+    ("conv3d, f16", conv3d),
+    ("norms, f16", norms),
+    ("rms_norm_rope, f16", rms_norm_rope),
+    ("moved f16", moved),
 ];
 
 /// As F16 holds them.
-fn halves(values: &[f32]) -> Vec<f32> {
+fn rounded(values: &[f32]) -> Vec<f32> {
     Weight::new(values, Storage::F16).values()
 }
 
@@ -43,7 +43,7 @@ fn both(tell: Tell, case: &str, op: impl Fn(OutputType) -> Result<Tensor>, want:
 fn linear(device: &Device, tell: Tell) {
     for case in cases::LINEAR.iter().filter(|case| case.x().iter().all(|x| x.abs() < 6e4)) {
         // Rows of odd length stay F32, as does what is in them.
-        let x = if case.k.is_multiple_of(2) { halves(&case.x()) } else { case.x() };
+        let x = if case.k.is_multiple_of(2) { rounded(&case.x()) } else { case.x() };
         let (w, bias) = (read_as_halves(case.w()), case.bias());
         let want = reference::linear(&x, &w.values(), case.rows, case.k, case.n, bias.as_deref(), case.act);
         if want.iter().any(|value| value.abs() > 6e4) {
@@ -61,8 +61,8 @@ fn linear(device: &Device, tell: Tell) {
 /// A gated residual branch on all rows and on some.
 fn linear_add(device: &Device, tell: Tell) {
     for (rows, width, first, some) in [(7, 34, 2, 4), (90, 40, 3, 80), (140, 72, 9, 131)] {
-        let (x, h) = (data::normal(1, rows * width), halves(&data::normal(2, some * width)));
-        let (w, bias) = (halves(&data::normal(4, width * width)), data::normal(5, width));
+        let (x, h) = (data::normal(1, rows * width), rounded(&data::normal(2, some * width)));
+        let (w, bias) = (rounded(&data::normal(4, width * width)), data::normal(5, width));
         for gate in [None, Some(data::normal(3, width))] {
             let factor = |i: usize| gate.as_ref().map_or(1.0, |gate| gate[i % width].into());
             let mut want: Vec<f64> = x.iter().map(|&x| x.into()).collect();
@@ -83,15 +83,15 @@ fn linear_add(device: &Device, tell: Tell) {
     }
 }
 
-/// Matrix units read weights as F16, whatever they are stored as.
+/// Cooperative matrices load weights as F16, whatever they are stored as.
 fn read_as_halves(w: Weight) -> Weight {
-    Weight::new(&halves(&w.values()), w.storage())
+    Weight::new(&rounded(&w.values()), w.storage())
 }
 
 fn attention(device: &Device, tell: Tell) {
     for case in cases::ATTENTION.iter().filter(|case| case.q().iter().all(|q| q.is_nan() || q.abs() < 6e4)) {
         let (width, stride) = (case.width(), case.stride());
-        let round = |values: Vec<f32>| if width.is_multiple_of(2) { halves(&values) } else { values };
+        let round = |values: Vec<f32>| if width.is_multiple_of(2) { rounded(&values) } else { values };
         let (q, k, v) = (round(case.q()), round(case.k()), round(case.v()));
         let bias_values = case.bias_values();
         let bias = match case.bias {
@@ -113,8 +113,8 @@ fn attention(device: &Device, tell: Tell) {
             let branch = KeyValue { key, value, bias, length: case.keys };
             ops::attention(&rows(&q, case.queries)?, &[branch], case.heads, case.scale(), output)
         };
-        // Matrix units take the softmax's weights as F16.
-        let limit = if uses_units(device) { case.limit().with(ROUNDED) } else { case.limit() };
+        // Cooperative matrices load the softmax's weights as F16.
+        let limit = if uses_cooperative(device) { case.limit().with(ROUNDED) } else { case.limit() };
         both(tell, &format!("{case:?}"), op, &want, limit);
     }
 }
@@ -122,7 +122,7 @@ fn attention(device: &Device, tell: Tell) {
 fn conv3d(device: &Device, tell: Tell) {
     for case in cases::CONV3D {
         let s = &case.sizes;
-        let round = |values: Vec<f32>| if s.in_channels.is_multiple_of(2) { halves(&values) } else { values };
+        let round = |values: Vec<f32>| if s.in_channels.is_multiple_of(2) { rounded(&values) } else { values };
         let (x, tail) = (round(case.x()), round(case.tail()));
         let want = reference::conv3d(s, &x, &tail, &read_as_halves(case.w()).values(), case.bias().as_deref());
         let op = || {
@@ -142,7 +142,7 @@ fn conv3d(device: &Device, tell: Tell) {
 fn norms(device: &Device, tell: Tell) {
     for (rows, width) in [(3, 2), (40, 6), (7, 64), (9, 1536), (5, 7)] {
         let x: Vec<f32> = data::normal(31, rows * width);
-        let x = if width % 2 == 0 { halves(&x) } else { x };
+        let x = if width % 2 == 0 { rounded(&x) } else { x };
         let (scale, shift) = (data::normal(32, width), data::normal(33, width));
         let limit = Limit::F32.of_terms(1.0);
         let given = || -> Result<_> {
@@ -166,7 +166,7 @@ fn norms(device: &Device, tell: Tell) {
 fn rms_norm_rope(device: &Device, tell: Tell) {
     for case in cases::ROPE {
         let (width, (cos, sin)) = (case.heads * case.head_dim, case.tables());
-        let (x, weight) = (halves(&case.x()), data::normal(7, width));
+        let (x, weight) = (rounded(&case.x()), data::normal(7, width));
         let op = || {
             let table = |values: &[f32]| Tensor::from_slice(device, [case.table_rows, case.head_dim / 2], values);
             let weight = Tensor::from_slice(device, [width], &weight)?;
@@ -182,7 +182,7 @@ fn rms_norm_rope(device: &Device, tell: Tell) {
 
 /// Frames and rows that are copied, parts, and copies of what is shared.
 fn moved(device: &Device, tell: Tell) {
-    let (before, x) = (halves(&data::normal(1, 2 * 2 * 3 * 6)), halves(&data::normal(2, 3 * 2 * 3 * 6)));
+    let (before, x) = (rounded(&data::normal(1, 2 * 2 * 3 * 6)), rounded(&data::normal(2, 3 * 2 * 3 * 6)));
     let frames = |count, values: &[f32]| operand(device, &[count, 2, 3, 6], values);
     let op = || ops::last_frames(Some(&frames(2, &before)?), &frames(3, &x)?, 4)?.narrow(1..3);
     let all = [&before[..], &x].concat();
