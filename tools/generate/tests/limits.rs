@@ -135,10 +135,10 @@ const TABLE: &[(&str, &str, Comes)] = &[
     ("--prompt", "", Planned),
     ("--prompt", "\u{1}\u{7f}\u{202e}", Planned),
     ("--negative-prompt", "", Planned),
-    ("--model", "", Refused(1, &["cannot"])),
+    ("--model", "", Refused(2, &["--model"])),
     ("--model", "/dev/null", Refused(1, &["/dev/null"])),
-    ("--recipe", "", Refused(1, &["cannot"])),
-    ("--recipe", "/", Refused(1, &["recipe"])),
+    ("--recipe", "", Refused(2, &["--recipe"])),
+    ("--recipe", "/", Refused(1, &["/frame_00001.png"])),
     ("--self-test=no such op", "", Refused(2, &["no such op"])),
 ];
 
@@ -251,7 +251,7 @@ fn names_of_outputs_may_be_as_long_as_the_system_takes() {
     }
     fails(&run(&["a cat", "-o", &scratch.path(&format!("n{folder}/"))]), 1, &["ame too long", "choose a shorter name"]);
     fails(&generate(&["--export-bundled", &scratch.path(&format!("n{folder}"))]), 1, &["ame too long"]);
-    fails(&run(&["a cat", "-o", ""]), 2, &["output", ".y4m"]);
+    fails(&run(&["a cat", "-o", ""]), 2, &["--output"]);
     assert_eq!(scratch.list().len(), 6, "nothing else is left: {:?}", scratch.list());
 }
 
