@@ -155,6 +155,9 @@ impl<'a> Dispatch<'a> {
     /// Has the device run it, which is not waited for.
     pub fn run(self, vulkan: &Vulkan, work: Work) -> Result<()> {
         let Self { shader, constants, out: (out, written), inputs, sizes, scalars, groups, in_place } = self;
+        if groups == 0 {
+            return Ok(());
+        }
         let out = part(vulkan, shader, out, written)?;
         let input = |bound| {
             Ok(match bound {

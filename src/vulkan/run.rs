@@ -21,9 +21,7 @@ impl Vulkan {
         self.count(work);
         let BufferDispatch { shader, params, out, in_place, inputs } = dispatch;
         debug_assert_eq!(inputs.len() + 1, shader.bindings as usize, "{}", shader.name);
-        if params.groups == 0 {
-            return Ok(());
-        }
+        debug_assert!(params.groups > 0, "{}", shader.name);
         let mut copies: SmallVec<[Option<Arc<WeightCopy>>; 4]> = SmallVec::new();
         for input in inputs {
             copies.push(match input {
