@@ -6,7 +6,7 @@ mod gpu;
 use std::path::Path;
 
 use zoetrope::weights::Mapping;
-use zoetrope::{Cancel, Device, Error, Pipeline, Progress, Prompt, Request, Stage, Steps};
+use zoetrope::{Cancel, Device, DeviceOptions, Error, Pipeline, Progress, Prompt, Request, Stage, Steps};
 
 fn pipeline() -> Pipeline {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints/b");
@@ -24,8 +24,10 @@ fn latents(pipeline: &Pipeline, device: &Device, seed: u64) -> zoetrope::Result<
     Ok(latents.to_vec()?.iter().map(|value| value.to_bits()).collect())
 }
 
+/// Each opened for one test: what it holds is that test's.
 fn devices() -> Vec<Device> {
-    std::iter::once(Device::cpu().unwrap()).chain(gpu::devices().iter().cloned()).collect()
+    let gpus = (0..gpu::devices().len()).map(|index| Device::vulkan(index, DeviceOptions::default()).unwrap());
+    std::iter::once(Device::cpu().unwrap()).chain(gpus).collect()
 }
 
 #[test]

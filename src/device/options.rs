@@ -52,7 +52,7 @@ impl fmt::Display for Precision {
     }
 }
 
-/// How a [`Device`] is opened.
+/// How a [`Device`](crate::Device) is opened.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceOptions {
     /// The instruction set; the best of this machine if `None` (`ZOETROPE_SIMD=portable|avx2|avx512` overrides that choice).

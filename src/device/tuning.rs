@@ -299,7 +299,7 @@ mod tests {
         let text = tuning.to_text();
         assert_eq!(Tuning::from_text(&text), Some(tuning));
         let no = |from: &str, to: &str| assert_eq!(Tuning::from_text(&text.replacen(from, to, 1)), None, "{from}");
-        no("cuts 1", "choices 2");
+        no("tile sizes 1", "tile sizes 2");
         no(&shaders()[..8], "00000000");
         no("linear", "lineal");
         no(" by ", " by x");
