@@ -1,6 +1,8 @@
 //! What the sampler's loop takes beside prompts, against diffusers 0.42.1 (`tools/reference/conditions.py`): a clean first
 //! latent frame with a time of its own, a second transformer, more channels. The weights are those of fixture b.
 
+#![allow(clippy::single_range_in_vec_init, reason = "a list of one range of frames is meant")]
+
 mod checkpoints;
 
 use std::path::{Path, PathBuf};
