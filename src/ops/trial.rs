@@ -12,12 +12,12 @@ use crate::vulkan::Vulkan;
 use crate::weights::{Storage, Weight};
 
 impl Device {
-    /// The GPU of this [index](GpuInfo::index); opening one twice gives two devices that know nothing of each other.
+    /// The GPU of this [index](crate::GpuInfo::index); opening one twice gives two devices that know nothing of each other.
     ///
     /// At half precision it multiplies cooperative matrices, if it has any whose products are right when they are tried.
     ///
     /// # Errors
-    /// [`Error::Device`] if there is no such GPU or it cannot be used.
+    /// [`Error::Device`](crate::Error::Device) if there is no such GPU or it cannot be used.
     pub fn vulkan(index: usize, mut options: DeviceOptions) -> Result<Self> {
         let precision = options.precision;
         if precision == Precision::Half && !options.without_matrices {
