@@ -126,6 +126,8 @@ impl Pipeline {
         }
         dry.release_unused();
 
+        // Texts that are given come to the device as the first of the transformers starts.
+        let mut stage = Count::new(&dry, streamed);
         let mut encoded = encoded.into_iter();
         let texts = prompts.iter().filter_map(|prompt| match prompt {
             Prompt::Embeddings(text) => Some(Tensor::zeros(&dry, text.shape())),
@@ -133,7 +135,12 @@ impl Pipeline {
         });
         let texts = texts.collect::<Result<Vec<_>>>()?;
         for which in [0, 1] {
-            stages.extend(self.plan_expert(&dry, streamed, &checked, request, which, &texts)?);
+            let all = checked.grid.timesteps().iter().copied();
+            let steps: Vec<f32> = all.filter(|&time| self.expert_at(time) == which).collect();
+            if !steps.is_empty() {
+                stages.push(self.plan_expert(stage, &checked, request, which, &steps, &texts)?);
+                stage = Count::new(&dry, streamed);
+            }
         }
         drop(texts);
 
@@ -151,23 +158,19 @@ impl Pipeline {
         Ok(Plan { stages })
     }
 
-    /// The steps of one of the transformers, if it has any.
+    /// The steps of one of the transformers, at these timesteps.
     fn plan_expert(
         &self,
-        dry: &Device,
-        streamed: bool,
+        mut stage: Count<'_>,
         checked: &Checked,
         request: &Request,
         which: usize,
+        steps: &[f32],
         texts: &[Tensor],
-    ) -> Result<Option<StagePlan>> {
-        let Checked { latent, grid, guidance, .. } = checked;
+    ) -> Result<StagePlan> {
+        let Checked { latent, guidance, .. } = checked;
+        let dry = stage.device;
         let numbers = size_of::<f32>() as u64;
-        let steps: Vec<f32> = grid.timesteps().iter().copied().filter(|&time| self.expert_at(time) == which).collect();
-        if steps.is_empty() {
-            return Ok(None);
-        }
-        let mut stage = Count::new(dry, streamed);
         let expert = self.load_expert(dry, which, texts, &mut |_| {})?;
         let branches = expert.texts(guidance[which].needs_uncond());
         let [_, frames, height, width] = *latent;
@@ -191,7 +194,7 @@ impl Pipeline {
         let planned = stage.end(expert.stage(), tokens, sampler.max(padded as u64 * numbers), copied);
         drop(expert);
         dry.release_unused();
-        Ok(Some(planned))
+        Ok(planned)
     }
 }
 
