@@ -27,5 +27,6 @@ fn the_table_has_every_op_once_with_shapes_and_source() {
         let ["", _, shapes, what, ""] = columns[..] else { panic!("{row}") };
         assert!(shapes.contains('`') && shapes.contains('→') && !what.is_empty(), "{row}");
     }
-    assert_eq!(TABLE.matches("](crate::ops::").count(), ops.len(), "rows of ops that there are not");
+    let rows: String = TABLE.lines().filter(|line| line.starts_with('|')).collect();
+    assert_eq!(rows.matches("](crate::ops::").count(), ops.len(), "rows of ops that there are not");
 }
