@@ -4,5 +4,5 @@ use hmac_sha256::Hash as Sha256;
 
 /// The hash in lower-case hex, 64 characters.
 pub fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    zoetrope::weights::hex(&hash.finalize())
 }
