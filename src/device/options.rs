@@ -16,7 +16,7 @@ pub enum Precision {
     /// F32 throughout.
     #[default]
     Full,
-    /// What matrix products, attention and convolutions read is kept as F16, on GPUs alone: half the memory and its traffic.
+    /// Operands of matrix products, attention and convolutions are F16, on GPUs alone: half the memory and its traffic.
     ///
     /// Sums, the residual stream, statistics of norms and the time embedding stay F32, and so does what may pass the 65504
     /// that F16 ends at: the gated hidden layer of UMT5.
@@ -64,8 +64,8 @@ pub struct DeviceOptions {
     pub precision: Precision,
     /// At half precision too a GPU's general units alone do the products, not those for matrices that it may have.
     pub without_matrices: bool,
-    /// The most bytes of tensors in use at one time, on a GPU of tensors and weights, of which those not in use give way
-    /// to others; no limit if `None`.
+    /// The most bytes of tensors in use at one time; no limit if `None`. On a GPU it bounds tensors and copies of weights
+    /// together, and copies that are not in use are evicted for others.
     pub memory_budget: Option<u64>,
     /// A folder in which a GPU's driver keeps what it made of the shaders, so that the next start is quicker; none by
     /// default.

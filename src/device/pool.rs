@@ -209,7 +209,7 @@ impl<B: Held> Pool<B> {
             return Err(Error::OutOfMemory { asked: bytes, budget: self.budget });
         }
         state.reserved += bytes;
-        // Kept blocks give way to them.
+        // They come before kept blocks, which are released.
         state.trim(self.budget);
         Ok(())
     }

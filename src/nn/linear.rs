@@ -58,7 +58,7 @@ impl Linear {
         self.forward_as(x, Activation::None, OutputType::Operand)
     }
 
-    /// [`forward_with`](Self::forward_with), the result kept as told.
+    /// [`forward_with`](Self::forward_with), with a chosen output dtype.
     pub fn forward_as(&self, x: &Tensor, activation: Activation, output: OutputType) -> Result<Tensor> {
         result_of(&self.name, ops::linear(x, &self.weight, self.bias.as_ref(), activation, output)?)
     }

@@ -152,9 +152,9 @@ impl Attention {
 
     /// `x` `[B * S, D]`: every branch attends to its own rows. What comes goes through `to_out` next.
     fn forward_self(&self, x: &Tensor, rope: &Rope, branches: usize) -> Result<Tensor> {
-        let turned = |norm: &RmsNorm, x| norm.forward_rope(x, self.heads, &rope.cos, &rope.sin);
-        let q = turned(&self.norm_q, self.to_q.operand(x)?)?;
-        let key = turned(&self.norm_k, self.to_k.operand(x)?)?;
+        let rotated = |norm: &RmsNorm, x| norm.forward_rope(x, self.heads, &rope.cos, &rope.sin);
+        let q = rotated(&self.norm_q, self.to_q.operand(x)?)?;
+        let key = rotated(&self.norm_k, self.to_k.operand(x)?)?;
         let value = self.to_v.operand(x)?;
         let rows = x.dims()[0] / branches;
         let split = (0..branches).map(|b| {
